@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which IPC namespaces there are, and who is in them.
+#pragma once
+
+#include <ipcns/export.hpp>
+#include <ipcns/namespace.hpp>
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ipcns {
+
+/// One process, as far as the caller may see it.
+struct IPCNS_API Process {
+    pid_t pid = 0;
+    uid_t user = 0;      ///< effective user, as the caller's user namespace knows it
+    std::string command; ///< the command line with spaces between, or [name] where there is none; not escaped
+};
+
+/// What lies in a namespace.
+struct IPCNS_API Contents {
+    std::size_t objects = 0;         ///< System V objects and POSIX queues
+    std::uint64_t segment_bytes = 0; ///< System V segments, in whole pages
+};
+
+/// One namespace and what keeps it alive.
+struct IPCNS_API InventoryEntry {
+    NamespaceId id;
+    std::vector<pid_t> processes;        ///< every process with a thread inside, in ascending order
+    std::vector<pid_t> keepers;          ///< keepers of named namespaces among them, with `keepers_apart`
+    std::optional<Process> first;        ///< the lowest of them
+    std::vector<std::string> mounts;     ///< where it is bind mounted; not escaped
+    std::vector<pid_t> descriptors;      ///< processes that hold a descriptor of it (when searched for)
+    std::optional<Contents> contents;    ///< when asked for, and the caller may enter
+};
+
+/// What to look for beside the processes.
+struct IPCNS_API InventoryOptions {
+    /// Search every process's descriptors: one readlink(2) each. `automatic` does it where there are at
+    /// most 1,000 processes.
+    enum class Descriptors { automatic, always, never } descriptors = Descriptors::automatic;
+    bool keepers_apart = false; ///< put the keepers of names (registry.hpp) into `keepers`, not `processes`
+    bool contents = false; ///< fill in `contents`: enters every namespace for a moment, on a thread of its own
+    bool details = true;   ///< fill in `first`
+};
+
+/// A list of all IPC namespaces that the caller can see, made in one pass over /proc. What vanishes meanwhile is left out.
+struct IPCNS_API Inventory {
+    std::vector<InventoryEntry> entries; ///< in ascending order of inode
+    std::size_t unseen = 0;              ///< processes that the caller may not look at
+    bool descriptors_searched = false;
+
+    /// Works on a few threads of its own.
+    /// @throws Error when /proc cannot be read.
+    [[nodiscard]] static Inventory take(const InventoryOptions& options = {});
+};
+
+/// The processes that have a thread in the namespace @p id, in ascending order, without what the caller may not see.
+[[nodiscard]] IPCNS_API std::vector<pid_t> processes_inside(const NamespaceId& id);
+
+/// Reads who @p pid is; nothing when it is gone.
+[[nodiscard]] IPCNS_API std::optional<Process> describe_process(pid_t pid);
+
+} // namespace ipcns

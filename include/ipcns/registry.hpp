@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names for namespaces, which live without a process.
+#pragma once
+
+#include <ipcns/export.hpp>
+#include <ipcns/fd.hpp>
+#include <ipcns/limits.hpp>
+#include <ipcns/namespace.hpp>
+#include <ipcns/posix.hpp>
+#include <ipcns/sysv.hpp>
+#include <ipcns/target.hpp>
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ipcns {
+
+/// An IPC namespace together with the /dev/shm that belongs to it, which is what a program enters.
+struct IPCNS_API Place {
+    Namespace ipc;
+    std::string name;     ///< the name it is registered under, or empty
+    Fd shm;               ///< its /dev/shm as an O_PATH descriptor, or none when that is not known
+    Fd mounts;            ///< the mount namespace in which `shm` lies, or none when it is the caller's own
+    std::string shm_from; ///< for messages: where `shm` was found
+};
+
+/// Finds the namespace that @p target means. A name is looked up in the caller's own registry, then in the
+/// system's. For a pid the place has that process's /dev/shm; for an inode or a path that of the name registered for the
+/// same namespace, else that of one of its processes, else none; for `self` none (the caller's is the right one).
+/// @throws Error ENOENT, ESRCH, EACCES as the members of Namespace.
+[[nodiscard]] IPCNS_API Place resolve(const Target& target);
+
+/// As resolve(), when the /dev/shm is of no interest: cheaper, and needs fewer rights.
+[[nodiscard]] IPCNS_API Namespace resolve_namespace(const Target& target);
+
+/// How a named namespace is made.
+struct IPCNS_API CreateOptions {
+    std::optional<std::uint64_t> shm_size; ///< bytes of its /dev/shm; default: as large as the host's
+    std::vector<Limit> limits;             ///< set before the name appears
+};
+
+/// How a name is taken away.
+struct IPCNS_API DeleteOptions {
+    bool kill = false;                     ///< end the processes inside first: SIGTERM, then SIGKILL
+    std::chrono::milliseconds grace{5000}; ///< between the two
+};
+
+/// What an end left and removed: of a name that was deleted, or of a program that ran.
+struct IPCNS_API Leftovers {
+    SysvUsage sysv;            ///< System V objects removed
+    FilesUsage queues;         ///< POSIX queues removed
+    FilesUsage files;          ///< files of /dev/shm removed
+    std::vector<pid_t> inside; ///< processes that are still in the namespace: when there are any, nothing was removed
+
+    /// True when there was nothing to remove.
+    [[nodiscard]] bool empty() const noexcept {
+        return sysv.objects() == 0 && queues.files == 0 && files.files == 0;
+    }
+};
+
+/// One line of Registry::list().
+struct IPCNS_API RegisteredName {
+    std::string name;
+    NamespaceId id;
+    uid_t owner = 0;
+    pid_t keeper = 0;      ///< the keeper process, or 0 where a mount holds the namespace
+    bool attached = false; ///< made by somebody else, only named here
+    std::filesystem::path path;
+};
+
+/// A folder of names. Every change is made under a lock and appears whole or not at all, also when the process that makes
+/// it is killed; what that leaves is swept up by the next change. Safe to use from any number of threads and
+/// processes at once.
+class IPCNS_API Registry {
+public:
+    /// What keeps a named namespace alive.
+    enum class Holding {
+        mounts, ///< NAME/ipc is the bind mounted nsfs file, NAME/shm and NAME/mqueue are mounts. Needs CAP_SYS_ADMIN.
+        keeper, ///< a process of the user, in a user namespace of its own; NAME/ipc, shm and mqueue are links into /proc
+    };
+
+    /// That of the caller: the system's for root, else `$XDG_RUNTIME_DIR/ipcns`, or where that is not set
+    /// /run/user/UID/ipcns or /tmp/ipcns-UID. Nothing is made until it is needed.
+    [[nodiscard]] static Registry of_caller();
+
+    /// /run/ipcns.
+    [[nodiscard]] static Registry of_system();
+
+    Registry(std::filesystem::path folder, Holding holding) : folder_(std::move(folder)), holding_(holding) {}
+
+    [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
+    [[nodiscard]] Holding holding() const noexcept { return holding_; }
+
+    /// Makes the folder itself, if it is not there yet (and with Holding::mounts makes it a shared mount).
+    void prepare() const;
+
+    /// Makes a new namespace of this name.
+    /// @throws UsageError for a bad name; Error EEXIST when the name is taken, else what Namespace::create throws
+    void create(std::string_view name, const CreateOptions& options = {}) const;
+
+    /// The same for a name that is to live only as long as the caller holds the returned descriptor (or a process
+    /// is inside). Remove it with remove(); if the holder dies, the next change to the registry does.
+    [[nodiscard]] Fd create_leased(std::string_view name, const CreateOptions& options = {}) const;
+
+    /// Gives a name to a namespace that somebody else made.
+    /// @throws as create
+    void attach(std::string_view name, const Place& place) const;
+
+    /// The place of this name.
+    /// @throws Error ENOENT
+    [[nodiscard]] Place open(std::string_view name) const;
+
+    /// Every name in it, sorted. Those whose namespace is gone are left out.
+    [[nodiscard]] std::vector<RegisteredName> list() const;
+
+    /// Takes the name away at once. If nobody is inside, removes the objects too, but not those of an attached namespace.
+    /// @throws Error ENOENT; EPERM when the name belongs to somebody else
+    Leftovers remove(std::string_view name, const DeleteOptions& options = {}) const;
+
+private:
+    Fd add(std::string_view name, const CreateOptions& options, const Place* attached, bool leased) const;
+
+    std::filesystem::path folder_;
+    Holding holding_;
+};
+
+} // namespace ipcns

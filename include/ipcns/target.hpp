@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The word by which a person names a namespace.
+#pragma once
+
+#include <ipcns/export.hpp>
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace ipcns {
+
+/// A parsed TARGET. Parsing looks at the text alone; resolve() in registry.hpp finds the namespace.
+///
+/// | text | kind |
+/// | --- | --- |
+/// | `[A-Za-z_][A-Za-z0-9_.-]{0,62}` | name, except the words below |
+/// | `1234` | pid |
+/// | `/path`, `./path` | path |
+/// | `@4026532177`, `ipc:[4026532177]` | inode |
+/// | `self`, `host` | the caller's own; that of process 1 |
+struct IPCNS_API Target {
+    enum class Kind { name, pid, path, inode, self, host };
+
+    Kind kind = Kind::self;
+    std::string name;           ///< kind name
+    std::filesystem::path path; ///< kind path
+    pid_t pid = 0;              ///< kind pid
+    ino_t inode = 0;            ///< kind inode
+
+    /// @throws UsageError when @p text is none of the forms.
+    [[nodiscard]] static Target parse(std::string_view text);
+
+    /// The text again, in its shortest form.
+    [[nodiscard]] std::string text() const;
+};
+
+/// True when @p text may be the name of a namespace: the pattern above, and not one of the words that a TARGET
+/// already uses (`self`, `host`).
+[[nodiscard]] IPCNS_API bool is_name(std::string_view text) noexcept;
+
+/// @throws UsageError when is_name(@p text) is false; the message says what a name looks like.
+IPCNS_API void check_name(std::string_view text);
+
+} // namespace ipcns

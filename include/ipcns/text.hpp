@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Text that crosses the border: sizes that people type, and names that other programs chose.
+#pragma once
+
+#include <ipcns/export.hpp>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace ipcns {
+
+/// Reads a size: a decimal number, or one followed by K, M, G or T (powers of 1024).
+/// @throws UsageError when @p text is anything else or does not fit 64 bits.
+[[nodiscard]] IPCNS_API std::uint64_t parse_size(std::string_view text);
+
+/// A size for people: "64M", "1.5G", "812" (powers of 1024, at most one decimal).
+[[nodiscard]] IPCNS_API std::string format_size(std::uint64_t bytes);
+
+/// Makes @p raw safe to print on a terminal: control characters, DEL, backslash and bytes that are not
+/// well-formed UTF-8 become \xNN, \n, \t or \\; so do the C1 controls and the characters that turn the
+/// direction of text around.
+[[nodiscard]] IPCNS_API std::string escape(std::string_view raw);
+
+} // namespace ipcns

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// A child process that shares memory (CLONE_VM) and descriptors (CLONE_FILES) while its parent thread sleeps (CLONE_VFORK).
+//
+// Why not a thread: setns(2) into a user namespace wants a process of one thread, setns into a mount namespace
+// one that shares its working directory with nobody, and coming back wants privileges that are gone by then. Such a
+// child is both, and ends instead of coming back. It has no exit signal, so the program around us never sees a SIGCHLD and
+// its wait() never finds it (__WCLONE).
+#include "errand.hpp"
+
+#include "error.hpp"
+#include "stack.hpp"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <exception>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace ipcns {
+namespace {
+
+struct Errand {
+    const std::function<void()>* work;
+    std::exception_ptr thrown;
+    bool done = false;
+    void* stack;
+};
+
+int run(void* argument) {
+    auto* self = static_cast<Errand*>(argument);
+#if defined(__SANITIZE_ADDRESS__)
+    void* fake = nullptr;
+    const void* parent_stack = nullptr;
+    std::size_t parent_size = 0;
+    __sanitizer_start_switch_fiber(&fake, self->stack, Stack::bytes);
+    __sanitizer_finish_switch_fiber(fake, &parent_stack, &parent_size);
+#endif
+    try {
+        (*self->work)();
+    } catch (...) {
+        self->thrown = std::current_exception();
+    }
+    self->done = true;
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_start_switch_fiber(&fake, parent_stack, parent_size);
+    __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
+#endif
+    _exit(0);
+}
+
+} // namespace
+
+void errand(const char* what, unsigned long clone_flags, const std::function<void()>& work) {
+    const Stack stack;
+    Errand self{&work, nullptr, false, stack.base()};
+
+    // No handler of the program around us may run in the child: it would act on the parent's memory.
+    sigset_t all;
+    sigset_t old;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &old);
+    const pid_t child = ::clone(run, stack.top(), static_cast<int>(CLONE_VM | CLONE_VFORK | CLONE_FILES | clone_flags), &self);
+    const int number = errno;
+    if (child > 0) {
+        while (::waitpid(child, nullptr, __WCLONE) < 0 && errno == EINTR) {
+        }
+    }
+    ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
+    if (child < 0) fail(number, what);
+    if (self.thrown) std::rethrow_exception(self.thrown);
+    if (!self.done) fail(ECANCELED, what, "the helper process was killed from outside");
+}
+
+} // namespace ipcns

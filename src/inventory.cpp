@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who is where. One pass over /proc, shared between a few threads; a process costs one readlink(2), and another for its
+// mount namespace, whose mounts are then read once for all that share it.
+#include <ipcns/inventory.hpp>
+
+#include "error.hpp"
+#include "procfs.hpp"
+
+#include <ipcns/posix.hpp>
+#include <ipcns/sysv.hpp>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <map>
+#include <span>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+
+namespace ipcns {
+namespace {
+
+constexpr std::size_t cheap_number_of_processes = 1000;
+
+using Path = std::array<char, 64>;
+
+// What one thread finds among its share of the processes.
+struct Share {
+    std::vector<std::pair<ino_t, pid_t>> inside;
+    std::vector<std::pair<ino_t, pid_t>> holding;
+    std::unordered_map<ino_t, pid_t> mount_namespaces; // and a process in each
+    std::size_t unseen = 0;
+};
+
+void look_at(int proc, pid_t pid, bool descriptors, Share& share) {
+    std::vector<ino_t> seen;
+    const bool allowed = procfs::each_namespace(proc, pid, "ipc", [&](ino_t inode) {
+        if (std::find(seen.begin(), seen.end(), inode) == seen.end()) {
+            seen.push_back(inode);
+            share.inside.emplace_back(inode, pid);
+        }
+        return false;
+    });
+    if (!allowed) {
+        ++share.unseen;
+        return;
+    }
+    Path path;
+    std::snprintf(path.data(), path.size(), "%d/ns/mnt", pid);
+    if (const ino_t mounts = procfs::namespace_inode(proc, path.data())) share.mount_namespaces.try_emplace(mounts, pid);
+    if (!descriptors) return;
+    std::snprintf(path.data(), path.size(), "%d/fd", pid);
+    const Fd folder(::openat(proc, path.data(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!folder) return;
+    for (const pid_t fd : procfs::numbers_in(folder.get(), ".")) {
+        std::snprintf(path.data(), path.size(), "%d", fd);
+        std::array<char, 64> link;
+        const ssize_t length = ::readlinkat(folder.get(), path.data(), link.data(), link.size());
+        if (length <= 0) continue;
+        const ino_t inode = procfs::parse_link({link.data(), static_cast<std::size_t>(length)});
+        if (inode != 0) share.holding.emplace_back(inode, pid);
+    }
+}
+
+// Runs work(first, last, thread) on a few threads, each for its part of [0, count).
+template <class Work> void in_parallel(std::size_t count, unsigned threads, Work work) {
+    std::vector<std::jthread> workers;
+    for (unsigned i = 1; i < threads; ++i)
+        workers.emplace_back([=, &work] { work(count * i / threads, count * (i + 1) / threads, i); });
+    work(std::size_t{0}, count / threads, 0U);
+}
+
+std::optional<Process> describe(int proc, pid_t pid) {
+    Path path;
+    std::snprintf(path.data(), path.size(), "%d", pid);
+    const Fd folder(::openat(proc, path.data(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    struct stat about {};
+    if (!folder || ::fstat(folder.get(), &about) != 0) return std::nullopt;
+    Process process;
+    process.pid = pid;
+    process.user = about.st_uid;
+    auto command = procfs::read_file(folder.get(), "cmdline", 4096);
+    if (!command) return std::nullopt;
+    while (!command->empty() && command->back() == '\0') command->pop_back();
+    std::replace(command->begin(), command->end(), '\0', ' ');
+    if (command->empty()) {
+        auto name = procfs::read_file(folder.get(), "comm", 64);
+        if (!name) return std::nullopt;
+        if (!name->empty() && name->back() == '\n') name->pop_back();
+        *command = "[" + *name + "]";
+    }
+    process.command = std::move(*command);
+    return process;
+}
+
+// Opens the namespace of an entry, by whatever keeps it alive.
+std::optional<Namespace> open_entry(const InventoryEntry& entry) {
+    try {
+        for (const auto* pids : {&entry.keepers, &entry.processes}) {
+            for (const pid_t pid : *pids) {
+                Namespace found = Namespace::from_pid(pid);
+                if (found.id() == entry.id) return found;
+            }
+        }
+        return Namespace::from_inode(entry.id.inode);
+    } catch (const Error&) {
+        return std::nullopt;
+    }
+}
+
+// A keeper is an ipcns-keeper; of the caller's own names it is known for certain, of others' only its name tells.
+void set_keepers_apart(Inventory& inventory) {
+    const Fd proc = procfs::open_proc();
+    Path path;
+    for (auto& entry : inventory.entries) {
+        if (entry.processes.empty()) continue;
+        // It came first: nobody was inside before it.
+        const pid_t pid = entry.processes.front();
+        std::snprintf(path.data(), path.size(), "%d/comm", pid);
+        if (procfs::read_file(proc.get(), path.data(), 64) != "ipcns-keeper\n") continue;
+        entry.keepers.push_back(pid);
+        entry.processes.erase(entry.processes.begin());
+    }
+}
+
+Contents contents_inside() {
+    const SysvUsage usage = sysv_usage();
+    Contents contents{usage.objects(), usage.segment_bytes};
+    try {
+        if (const Fd queues = mount_queues()) contents.objects += files_usage(queues.get()).files;
+    } catch (const Error&) {
+        // Counting System V objects needs no rights, counting queues does.
+    }
+    return contents;
+}
+
+} // namespace
+
+std::optional<Process> describe_process(pid_t pid) {
+    return describe(procfs::open_proc().get(), pid);
+}
+
+std::vector<pid_t> processes_inside(const NamespaceId& id) {
+    const Fd proc = procfs::open_proc();
+    std::vector<pid_t> inside;
+    for (const pid_t pid : procfs::numbers_in(proc.get(), ".")) {
+        bool found = false;
+        procfs::each_namespace(proc.get(), pid, "ipc", [&](ino_t inode) { return found = inode == id.inode; });
+        if (found) inside.push_back(pid);
+    }
+    return inside;
+}
+
+Inventory Inventory::take(const InventoryOptions& options) {
+    const Fd proc = procfs::open_proc();
+    const auto pids = procfs::numbers_in(proc.get(), ".");
+    if (pids.empty()) fail("list the processes in /proc");
+
+    Inventory inventory;
+    using Descriptors = InventoryOptions::Descriptors;
+    inventory.descriptors_searched =
+        options.descriptors == Descriptors::always ||
+        (options.descriptors == Descriptors::automatic && pids.size() <= cheap_number_of_processes);
+
+    // A few hundred processes are looked at sooner than a thread starts.
+    const unsigned threads = pids.size() < 500 ? 1 : std::clamp(std::thread::hardware_concurrency(), 1U, 4U);
+    std::vector<Share> shares(threads);
+    in_parallel(pids.size(), threads, [&](std::size_t first, std::size_t last, unsigned thread) {
+        for (std::size_t i = first; i < last; ++i)
+            look_at(proc.get(), pids[i], inventory.descriptors_searched, shares[thread]);
+    });
+
+    struct stat own {};
+    const dev_t device = ::fstatat(proc.get(), "self/ns/ipc", &own, 0) == 0 ? own.st_dev : 0;
+    std::map<ino_t, InventoryEntry> found;
+    const auto entry_of = [&](ino_t inode) -> InventoryEntry& {
+        InventoryEntry& entry = found[inode];
+        entry.id = {device, inode};
+        return entry;
+    };
+    std::unordered_map<ino_t, pid_t> mount_namespaces;
+    for (const auto& share : shares) { // in the order of the processes
+        inventory.unseen += share.unseen;
+        for (const auto& [inode, pid] : share.inside) entry_of(inode).processes.push_back(pid);
+        for (const auto& [inode, pid] : share.holding) {
+            auto& holders = entry_of(inode).descriptors;
+            if (holders.empty() || holders.back() != pid) holders.push_back(pid);
+        }
+        mount_namespaces.insert(share.mount_namespaces.begin(), share.mount_namespaces.end());
+    }
+    Path path;
+    for (const auto& [inode, pid] : mount_namespaces) {
+        std::snprintf(path.data(), path.size(), "%d/mountinfo", pid);
+        for (auto& mount : procfs::namespace_mounts(proc.get(), path.data())) {
+            const ino_t ipc = procfs::parse_link(mount.root);
+            if (ipc == 0) continue;
+            auto& mounts = entry_of(ipc).mounts;
+            if (std::find(mounts.begin(), mounts.end(), mount.point) == mounts.end())
+                mounts.push_back(std::move(mount.point));
+        }
+    }
+
+    inventory.entries.reserve(found.size());
+    for (auto& [inode, entry] : found) inventory.entries.push_back(std::move(entry));
+    if (options.keepers_apart) set_keepers_apart(inventory);
+    if (options.details) {
+        in_parallel(inventory.entries.size(), threads, [&](std::size_t first, std::size_t last, unsigned) {
+            for (std::size_t i = first; i < last; ++i) {
+                auto& entry = inventory.entries[i];
+                for (const pid_t pid : entry.processes) {
+                    entry.first = describe(proc.get(), pid);
+                    if (entry.first) break;
+                }
+            }
+        });
+    }
+    if (options.contents) {
+        for (auto& entry : inventory.entries) {
+            const auto opened = open_entry(entry);
+            if (!opened) continue;
+            try {
+                entry.contents = opened->call(contents_inside);
+            } catch (const Error&) {
+                // Not ours to enter: the contents stay unknown.
+            }
+        }
+    }
+    return inventory;
+}
+
+} // namespace ipcns

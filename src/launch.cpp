@@ -1,0 +1,768 @@
+// SPDX-License-Identifier: Apache-2.0
+// Running programs in a namespace.
+//
+// The way in: everything that needs memory or may throw is done first and laid down in a Plan. Then clone(2), and the child walks through
+// the plan with system calls alone. There are two ways to be cloned:
+//
+//  - quick: CLONE_VM | CLONE_VFORK | CLONE_FILES. No page tables are copied; the parent sleeps until the exec, finds a failure in the
+//    plan itself, and the descriptors that the child opened (its namespace, its /dev/shm) in its own table. exec(2) gives the
+//    child a table of its own and closes them there.
+//  - separate: a copy of the process, for what a process that shares memory may not do: make a user namespace from
+//    within (unshare(2)), or stay on as the init of a pid namespace. It reports over a socket, descriptors included.
+#include "launch.hpp"
+
+#include "error.hpp"
+#include "errand.hpp"
+#include "limits.hpp"
+#include "mounts.hpp"
+#include "stack.hpp"
+
+#include <ipcns/inventory.hpp>
+#include <ipcns/text.hpp>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/nsfs.h>
+#include <linux/sched.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+extern char** environ;
+
+namespace ipcns {
+namespace {
+
+// ---- what the child does: system calls only, from here to the next line of dashes ----
+
+bool failed(Plan& plan, const char* what, const char* detail = nullptr) noexcept {
+    plan.report = {Report::Kind::setup, errno, what, detail};
+    return false;
+}
+
+bool set_limits(Plan& plan) noexcept {
+    for (std::size_t i = 0; i < plan.limit_count; ++i) {
+        const Limit& limit = plan.limits[i];
+        const int number = write_limit_raw(limit.key->path, limit.value.c_str(), limit.value.size());
+        if (number == 0) continue;
+        plan.report = {Report::Kind::limit, number, limit.key->name, limit.value.c_str()};
+        return false;
+    }
+    return true;
+}
+
+// Puts the mount at fd on path; a host that has no such folder has nothing to hide there.
+bool put_mount(Plan& plan, int mount, const char* path, bool& put) noexcept {
+    put = attach_mount(mount, AT_FDCWD, path) == 0;
+    if (!put && errno != ENOENT) return failed(plan, "mount on", path);
+    return true;
+}
+
+bool set_up_mounts(Plan& plan) noexcept {
+    // Without this, mounts made here would be seen outside; with MS_PRIVATE later ones from outside would not come in.
+    if (::mount("none", "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0) return failed(plan, "cut off the mounts of", "/");
+    bool put = false;
+    if (plan.new_shm) {
+        const int mount = new_tmpfs(plan.shm_size);
+        if (mount < 0) return failed(plan, "make a tmpfs for", "/dev/shm");
+        if (!put_mount(plan, mount, "/dev/shm", put)) return false;
+        if (put && plan.keep)
+            plan.shm = mount;
+        else
+            ::close(mount);
+    } else if (plan.shm_mount >= 0 && !put_mount(plan, plan.shm_mount, "/dev/shm", put)) {
+        return false;
+    }
+    if (plan.mqueue_folder) {
+        const int mount = new_mqueue();
+        if (mount < 0 && errno != ENODEV) return failed(plan, "make a mount of queues for", "/dev/mqueue");
+        if (mount >= 0) {
+            if (!put_mount(plan, mount, "/dev/mqueue", put)) return false;
+            if (put && plan.keep)
+                plan.queues = mount;
+            else
+                ::close(mount);
+        }
+    }
+    return true;
+}
+
+bool start_loopback() noexcept {
+    const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (socket < 0) return errno == EAFNOSUPPORT; // no IPv4: no loopback to start
+    struct ifreq request {};
+    std::memcpy(request.ifr_name, "lo", 3);
+    request.ifr_flags = IFF_UP | IFF_RUNNING;
+    const bool good = ::ioctl(socket, SIOCSIFFLAGS, &request) == 0;
+    const int saved = errno;
+    ::close(socket);
+    errno = saved;
+    return good;
+}
+
+// The rest of --strict: we are process 1 of a new pid namespace, in a new network and a new UTS namespace.
+bool set_up_strict(Plan& plan) noexcept {
+    if (!start_loopback()) return failed(plan, "start the loopback interface");
+    const int tmp = new_tmpfs("");
+    if (tmp < 0 || attach_mount(tmp, AT_FDCWD, "/tmp") != 0) return failed(plan, "make a private", "/tmp");
+    ::close(tmp);
+    const int context = ::fsopen("proc", FSOPEN_CLOEXEC);
+    int proc = -1;
+    if (context >= 0 && ::fsconfig(context, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0)
+        proc = ::fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    if (proc < 0 || attach_mount(proc, AT_FDCWD, "/proc") != 0) return failed(plan, "mount a new", "/proc");
+    ::close(proc);
+    ::close(context);
+    return true;
+}
+
+bool set_up(Plan& plan) noexcept {
+    if (plan.join_user >= 0 && ::setns(plan.join_user, CLONE_NEWUSER) != 0)
+        return failed(plan, "join the user namespace that owns the IPC namespace");
+    if (plan.join_ipc >= 0 && ::setns(plan.join_ipc, CLONE_NEWIPC) != 0) return failed(plan, "enter the IPC namespace");
+    if (plan.unshare != 0 && ::unshare(static_cast<int>(plan.unshare)) != 0) {
+        plan.report = {Report::Kind::refused, errno, "make the namespaces", nullptr};
+        return false;
+    }
+    if (plan.write_map) {
+        if (const char* file = write_user_map(plan.map)) return failed(plan, "write", file);
+    }
+    if (plan.keep) {
+        plan.ipc = ::open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
+        if (plan.ipc < 0) return failed(plan, "open", "/proc/self/ns/ipc");
+    }
+    if (!set_limits(plan)) return false;
+    if (plan.mounts && !set_up_mounts(plan)) return false;
+    if (plan.strict && !set_up_strict(plan)) return false;
+    // A user namespace owned by the caller has the caller as its root; a second one inside gives back the name.
+    const bool rename = plan.join_user >= 0 ? plan.own_name && ::geteuid() == 0 : plan.write_map && plan.own_name;
+    if (rename) {
+        if (::unshare(CLONE_NEWUSER) != 0) {
+            plan.report = {Report::Kind::refused, errno, "make the inner user namespace", nullptr};
+            return false;
+        }
+        if (const char* file = write_user_map(plan.inner_map)) return failed(plan, "write", file);
+    }
+    if (plan.directory[0] != '\0' && ::chdir(plan.directory) != 0) return failed(plan, "change to the folder", plan.directory);
+    if (plan.die_with_parent) {
+        // Last, because a change of credentials takes it back. The parent may be gone already.
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        struct pollfd parent {plan.parent_pidfd, POLLIN, 0};
+        if (::poll(&parent, 1, 0) > 0) ::_exit(125);
+    }
+    return true;
+}
+
+// The dispositions and the mask as the program is to have them.
+void set_up_signals(const Plan& plan) noexcept {
+    struct sigaction action {};
+    // A handler of the parent's must not run between the unblocking and the exec: the memory may be the parent's.
+    for (int number = 1; number < 65; ++number) {
+        if (::sigaction(number, nullptr, &action) != 0 || action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) continue;
+        action.sa_handler = SIG_DFL;
+        action.sa_flags = 0;
+        ::sigaction(number, &action, nullptr);
+    }
+    if (plan.child_ignored) {
+        action = {};
+        action.sa_handler = SIG_IGN;
+        ::sigaction(SIGCHLD, &action, nullptr);
+    }
+    ::pthread_sigmask(SIG_SETMASK, &plan.mask, nullptr);
+}
+
+// As execvp(3): go on to the next folder of PATH when it is not there, remember that one was not executable.
+void execute(Plan& plan) noexcept {
+    int number = ENOENT;
+    for (char* const* program = plan.candidates; *program != nullptr; ++program) {
+        ::execve(*program, plan.arguments, plan.environment);
+        if (errno == ENOEXEC) {
+            // A script without its first line. The arguments have room for two in front.
+            plan.arguments[-1] = const_cast<char*>("/bin/sh");
+            plan.arguments[0] = *program;
+            ::execve("/bin/sh", plan.arguments - 1, plan.environment);
+        }
+        if (errno == EACCES) {
+            number = EACCES;
+        } else if (errno != ENOENT && errno != ENOTDIR && errno != ESTALE && errno != ENODEV && errno != ETIMEDOUT) {
+            number = errno;
+            break;
+        }
+    }
+    plan.report = {Report::Kind::program, number, nullptr, nullptr};
+}
+
+int quick_child(void* argument) {
+    auto& plan = *static_cast<Plan*>(argument);
+    if (set_up(plan)) {
+        set_up_signals(plan);
+        execute(plan);
+    }
+    ::_exit(125);
+}
+
+int program_of_init(void* argument) {
+    auto& plan = *static_cast<Plan*>(argument);
+    set_up_signals(plan);
+    execute(plan);
+    ::_exit(125);
+}
+
+void tell(int channel, const Message& message, const int* fds = nullptr, std::size_t fd_count = 0) noexcept {
+    struct iovec part {
+        const_cast<Message*>(&message), sizeof message
+    };
+    alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * Message::most_fds)] = {};
+    struct msghdr header {};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    if (fd_count != 0) {
+        header.msg_control = control;
+        header.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
+        struct cmsghdr* fields = CMSG_FIRSTHDR(&header);
+        fields->cmsg_level = SOL_SOCKET;
+        fields->cmsg_type = SCM_RIGHTS;
+        fields->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);
+        std::memcpy(CMSG_DATA(fields), fds, sizeof(int) * fd_count);
+    }
+    while (::sendmsg(channel, &header, MSG_NOSIGNAL) < 0 && errno == EINTR) {
+    }
+}
+
+// Sends what was made: bit i of the message's value says that descriptor number i is among them.
+void tell_ready(const Plan& plan, int pidfd) noexcept {
+    const int made[] = {plan.ipc, plan.shm, plan.queues, pidfd};
+    int fds[Message::most_fds];
+    std::size_t count = 0;
+    Message message{};
+    message.kind = Message::Kind::ready;
+    for (std::size_t i = 0; i < Message::most_fds; ++i) {
+        if (made[i] < 0) continue;
+        message.value |= 1 << i;
+        fds[count++] = made[i];
+    }
+    tell(plan.channel, message, fds, count);
+}
+
+void tell_failure(const Plan& plan) noexcept {
+    Message message{};
+    message.kind = Message::Kind::failed;
+    message.report = plan.report;
+    tell(plan.channel, message);
+}
+
+// Process 1 of a strict run: starts the program, reaps what is orphaned, tells the supervisor what becomes of the program, and
+// ends with it; the kernel then ends whoever is left in the pid namespace. All signals are blocked, so that the terminal's don't matter.
+[[noreturn]] void be_init(Plan& plan) noexcept {
+    int pidfd = -1;
+    const pid_t program = ::clone(program_of_init, plan.init_stack,
+                                  CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &pidfd);
+    if (program < 0) (void)failed(plan, "start the program");
+    if (plan.report.error != 0) {
+        tell_failure(plan);
+        ::_exit(125);
+    }
+    tell_ready(plan, pidfd);
+    ::prctl(PR_SET_NAME, "ipcns-init");
+    // Nobody may wait in vain for the end of a pipe because init still has it.
+    const int channel = ::dup2(plan.channel, 0);
+    ::close_range(1, ~0U, 0);
+    (void)!::chdir("/");
+    for (;;) {
+        siginfo_t info{};
+        if (::waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WCONTINUED) != 0) {
+            if (errno == EINTR) continue;
+            ::_exit(125);
+        }
+        if (info.si_pid != program) continue;
+        Message message{};
+        message.value = info.si_status;
+        switch (info.si_code) {
+        case CLD_STOPPED:
+        case CLD_TRAPPED: message.kind = Message::Kind::stopped; break;
+        case CLD_CONTINUED: message.kind = Message::Kind::continued; break;
+        case CLD_EXITED: message.kind = Message::Kind::exited; break;
+        default: message.kind = Message::Kind::killed; break;
+        }
+        tell(channel, message);
+        if (message.kind == Message::Kind::exited) ::_exit(info.si_status);
+        if (message.kind == Message::Kind::killed) ::_exit(128 + info.si_status);
+    }
+}
+
+int separate_child(void* argument) {
+    auto& plan = *static_cast<Plan*>(argument);
+    if (set_up(plan)) {
+        if (plan.strict) be_init(plan);
+        tell_ready(plan, -1);
+        set_up_signals(plan);
+        execute(plan);
+    }
+    tell_failure(plan);
+    ::_exit(125);
+}
+
+// ---- the parent again ----
+
+std::vector<char*> pointers(std::vector<std::string>& strings, std::size_t room_in_front = 0) {
+    std::vector<char*> result(room_in_front, nullptr);
+    result.reserve(room_in_front + strings.size() + 1);
+    for (auto& text : strings) result.push_back(text.data());
+    result.push_back(nullptr);
+    return result;
+}
+
+void check_text(const std::vector<std::string>& texts, const char* what) {
+    for (const auto& text : texts) {
+        if (text.find('\0') != std::string::npos) throw UsageError(std::string(what) + " cannot contain a zero byte");
+    }
+}
+
+// The value of PATH in an environment, or the default of execvp(3).
+std::string_view path_in(char* const* environment) {
+    for (; *environment != nullptr; ++environment) {
+        if (std::strncmp(*environment, "PATH=", 5) == 0) return *environment + 5;
+    }
+    return "/bin:/usr/bin";
+}
+
+std::vector<std::string> program_candidates(const std::string& program, char* const* environment) {
+    if (program.empty() || program.find('/') != std::string::npos) return {program};
+    std::vector<std::string> candidates;
+    std::string_view path = path_in(environment);
+    for (;;) {
+        const auto colon = path.find(':');
+        const std::string_view folder = path.substr(0, colon);
+        candidates.push_back((folder.empty() ? std::string(".") : std::string(folder)) + "/" + program);
+        if (colon == std::string_view::npos) return candidates;
+        path.remove_prefix(colon + 1);
+    }
+}
+
+// A copy of the place's /dev/shm, attached to nothing. Such a copy can only be made in the mount namespace where the original lies.
+Fd borrow_shm(const Place& place, bool joins_user) {
+    if (!place.shm) return {};
+    Fd copy;
+    const auto take = [&] {
+        copy = Fd(copy_mount(place.shm.get()));
+        if (!copy) fail("take over " + place.shm_from);
+    };
+    if (!place.mounts && !joins_user) {
+        take();
+        return copy;
+    }
+    errand("start a helper process", 0, [&] {
+        if (joins_user) {
+            const Fd user = place.ipc.owner();
+            if (::setns(user.get(), CLONE_NEWUSER) != 0) fail("join the user namespace of " + place.shm_from);
+        }
+        if (place.mounts && ::setns(place.mounts.get(), CLONE_NEWNS) != 0) fail("join the mount namespace of " + place.shm_from);
+        take();
+    });
+    return copy;
+}
+
+void throw_report(const Report& report, const LaunchOptions& options, bool with_user) {
+    const std::string detail = report.detail != nullptr ? std::string(" ") + escape(report.detail) : "";
+    switch (report.kind) {
+    case Report::Kind::program:
+        throw ProgramError(report.error, "run " + escape(options.arguments[0]),
+                           report.error == ENOENT && options.arguments[0].find('/') == std::string::npos
+                               ? "it is in no folder of PATH"
+                               : "");
+    case Report::Kind::limit:
+        fail(report.error, std::string("set the limit ") + report.what + "=" + report.detail, limit_hint(report.error));
+    case Report::Kind::refused: fail(report.error, report.what + detail, refusal_hint(report.error, with_user));
+    case Report::Kind::setup: break;
+    }
+    std::string hint;
+    if (report.error == EPERM && report.detail != nullptr && std::strcmp(report.detail, "/proc") == 0)
+        hint = "a container that hides parts of /proc forbids new mounts of it; leave out --strict, or run it outside";
+    else if (report.error == ENODEV)
+        hint = "this kernel lacks that file system";
+    else if (report.error == ENOSYS)
+        hint = "Linux 5.2 or newer is needed, and no seccomp filter that hides fsopen(2)";
+    else if ((report.error == EPERM || report.error == EACCES) && report.detail == nullptr)
+        hint = "only the owner of the namespace may enter, or root (CAP_SYS_ADMIN in the user namespace that owns it)";
+    fail(report.error, report.what + detail, hint);
+}
+
+// Everything that a Plan points to, and how it came to be.
+struct Preparation {
+    const LaunchOptions& options;
+    Plan plan;
+    std::vector<std::string> argument_text, environment_text, candidate_text;
+    std::vector<char*> arguments, environment, candidates;
+    std::string shm_size;
+    Fd user, shm, parent;
+    unsigned long flags = 0; // of the namespaces to be made
+    bool with_user = false;
+    bool separate = false;
+
+    /// @p parent_pid the process that is going to be the program's parent
+    Preparation(const LaunchOptions& given, pid_t parent_pid) : options(given) {
+        prepare_program();
+        if (options.place != nullptr)
+            prepare_place(*options.place);
+        else
+            prepare_new();
+        plan.limits = options.limits.data();
+        plan.limit_count = options.limits.size();
+        if (options.die_with_parent) {
+            plan.die_with_parent = true;
+            parent.reset(static_cast<int>(::syscall(SYS_pidfd_open, parent_pid, 0)));
+            if (!parent) fail("open a pidfd of the parent process", "--die-with-parent needs Linux 5.3");
+            plan.parent_pidfd = parent.get();
+        }
+    }
+    Preparation(const Preparation&) = delete;
+    Preparation& operator=(const Preparation&) = delete;
+    ~Preparation() = default;
+
+private:
+    void prepare_program() {
+        if (options.arguments.empty()) throw UsageError("there is no program to run");
+        check_text(options.arguments, "an argument");
+        argument_text = options.arguments;
+        arguments = pointers(argument_text, 1);
+        plan.arguments = arguments.data() + 1;
+        if (options.environment) {
+            check_text(*options.environment, "the environment");
+            environment_text = *options.environment;
+            environment = pointers(environment_text);
+            plan.environment = environment.data();
+        } else {
+            plan.environment = environ;
+        }
+        candidate_text = program_candidates(options.arguments[0], plan.environment);
+        candidates = pointers(candidate_text);
+        plan.candidates = candidates.data();
+        plan.directory = options.directory.c_str();
+        if (options.signal_mask)
+            plan.mask = *options.signal_mask;
+        else
+            ::pthread_sigmask(SIG_SETMASK, nullptr, &plan.mask);
+        plan.child_ignored = options.child_action && options.child_action->sa_handler == SIG_IGN;
+    }
+
+    void prepare_mounts() {
+        plan.mqueue_folder = ::faccessat(AT_FDCWD, "/dev/mqueue", F_OK, 0) == 0;
+    }
+
+    void prepare_new() {
+        flags = CLONE_NEWIPC;
+        if (options.isolation != Isolation::ipc_only) {
+            flags |= CLONE_NEWNS;
+            plan.mounts = true;
+            plan.new_shm = true;
+            shm_size = shm_size_option(options.shm_size);
+            plan.shm_size = shm_size.c_str();
+            prepare_mounts();
+        }
+        if (options.isolation == Isolation::strict) {
+            flags |= CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS;
+            plan.strict = separate = true;
+        }
+        with_user = !has_sys_admin();
+        if (!with_user) return;
+        flags |= CLONE_NEWUSER;
+        plan.write_map = true;
+        // Limits are for the root of the user namespace that owns the IPC namespace: then the caller is that one first,
+        // and itself again in a second user namespace inside.
+        const bool as_root = options.map_root || !options.limits.empty();
+        const uid_t uid = ::geteuid();
+        const gid_t gid = ::getegid();
+        plan.map = make_user_map(as_root ? 0 : uid, uid, as_root ? 0 : gid, gid);
+        if (as_root && !options.map_root) name_again(uid, gid);
+    }
+
+    void name_again(uid_t uid, gid_t gid) {
+        plan.own_name = separate = true;
+        plan.inner_map = make_user_map(uid, 0, gid, 0);
+    }
+
+    void prepare_place(const Place& place) {
+        if (options.isolation == Isolation::strict) throw UsageError("a place that exists cannot be entered strictly");
+        const bool inside = place.ipc.id() == Namespace::current().id();
+        if (!inside) {
+            plan.join_ipc = place.ipc.fd();
+            if (!has_sys_admin()) {
+                with_user = true;
+                user = owner_to_join(place);
+                plan.join_user = user.get();
+                if (!options.map_root && ::geteuid() != 0) name_again(::geteuid(), ::getegid());
+                separate = true;
+            }
+        }
+        if (options.isolation == Isolation::ipc_only || inside) return;
+        shm = borrow_shm(place, with_user);
+        plan.shm_mount = shm.get();
+        prepare_mounts();
+        plan.mounts = plan.shm_mount >= 0 || plan.mqueue_folder;
+        if (plan.mounts) plan.unshare = CLONE_NEWNS;
+    }
+
+    // The user namespace that an unprivileged caller has to join, if that is one it owns.
+    static Fd owner_to_join(const Place& place) {
+        struct stat own {};
+        struct stat theirs {};
+        const char* hint = "only its owner may, or root";
+        const std::string what = "enter the IPC namespace " + (place.name.empty() ? std::to_string(place.ipc.id().inode) : place.name);
+        Fd owner(::ioctl(place.ipc.fd(), NS_GET_USERNS));
+        if (!owner || ::stat("/proc/thread-self/ns/user", &own) != 0 || ::fstat(owner.get(), &theirs) != 0 ||
+            (own.st_dev == theirs.st_dev && own.st_ino == theirs.st_ino))
+            fail(EPERM, what, hint);
+        return owner;
+    }
+};
+
+// Blocks every signal in the calling thread while a child may be running on our memory.
+class AllSignalsBlocked {
+public:
+    AllSignalsBlocked() {
+        sigset_t all;
+        ::sigfillset(&all);
+        ::pthread_sigmask(SIG_SETMASK, &all, &old_);
+    }
+    ~AllSignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &old_, nullptr); }
+    AllSignalsBlocked(const AllSignalsBlocked&) = delete;
+    AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
+
+private:
+    sigset_t old_{};
+};
+
+void reap(pid_t pid) {
+    while (::waitpid(pid, nullptr, __WALL) < 0 && errno == EINTR) {
+    }
+}
+
+bool is_empty(int folder) {
+    const Fd again(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    alignas(8) char buffer[512];
+    long length = 0;
+    // "." and ".." are 24 bytes each.
+    while ((length = ::syscall(SYS_getdents64, again.get(), buffer, sizeof buffer)) > 0) {
+        for (long at = 0; at < length;) {
+            const auto* entry = reinterpret_cast<const struct ::dirent64*>(buffer + at);
+            at += entry->d_reclen;
+            if (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0) return false;
+        }
+    }
+    return true;
+}
+
+} // namespace
+
+bool receive(int channel, Message& message, Fd (&fds)[Message::most_fds]) {
+    struct iovec part {
+        &message, sizeof message
+    };
+    alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * Message::most_fds)] = {};
+    struct msghdr header {};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof control;
+    ssize_t length = 0;
+    do {
+        length = ::recvmsg(channel, &header, MSG_CMSG_CLOEXEC);
+    } while (length < 0 && errno == EINTR);
+    if (length != static_cast<ssize_t>(sizeof message)) return false;
+    const struct cmsghdr* fields = CMSG_FIRSTHDR(&header);
+    const unsigned char* data = fields != nullptr ? CMSG_DATA(fields) : nullptr;
+    const std::size_t count = fields != nullptr ? (fields->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+    std::size_t taken = 0;
+    for (std::size_t i = 0; message.kind == Message::Kind::ready && i < Message::most_fds && taken < count; ++i) {
+        if ((message.value & (1 << i)) == 0) continue;
+        int fd = -1;
+        std::memcpy(&fd, data + taken++ * sizeof(int), sizeof fd);
+        fds[i].reset(fd);
+    }
+    return true;
+}
+
+// Has the private members of Child to itself.
+class Launcher {
+public:
+    static Child quick(Preparation& preparation) {
+        Plan& plan = preparation.plan;
+        plan.keep = preparation.options.place == nullptr;
+        pid_t pid = -1;
+        int number = 0;
+        {
+            const Stack stack;
+            const AllSignalsBlocked blocked;
+            pid = ::clone(quick_child, stack.top(),
+                          static_cast<int>(CLONE_VM | CLONE_VFORK | CLONE_FILES | preparation.flags | SIGCHLD), &plan);
+            number = errno;
+        }
+        if (pid < 0) refuse(number, preparation);
+        Fd ipc(plan.ipc);
+        Fd shm(plan.shm);
+        Fd queues(plan.queues);
+        if (plan.report.error != 0) {
+            reap(pid);
+            throw_report(plan.report, preparation.options, preparation.with_user);
+        }
+        return finish(preparation, pid, std::move(ipc), std::move(shm), std::move(queues));
+    }
+
+    static Child separate(Preparation& preparation) {
+        Plan& plan = preparation.plan;
+        plan.keep = preparation.options.place == nullptr;
+        int pair[2];
+        if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) fail("make a socket pair");
+        Fd ours(pair[0]);
+        Fd theirs(pair[1]);
+        const Stack stack;
+        const Stack init_stack;
+        plan.channel = theirs.get();
+        plan.init_stack = init_stack.top();
+        pid_t pid = -1;
+        int number = 0;
+        {
+            const AllSignalsBlocked blocked;
+            pid = ::clone(separate_child, stack.top(), static_cast<int>(preparation.flags | SIGCHLD), &plan);
+            number = errno;
+        }
+        if (pid < 0) refuse(number, preparation);
+        theirs.reset();
+        Message message{};
+        Fd fds[Message::most_fds];
+        bool ready = false;
+        while (receive(ours.get(), message, fds)) {
+            if (message.kind == Message::Kind::failed) {
+                reap(pid);
+                throw_report(message.report, preparation.options, preparation.with_user);
+            }
+            ready = ready || message.kind == Message::Kind::ready;
+            if (ready && plan.strict) break; // else until the exec closes the socket
+        }
+        if (!ready) {
+            reap(pid);
+            fail(ECANCELED, "start " + escape(preparation.options.arguments[0]), "the new process was killed from outside");
+        }
+        Child child = finish(preparation, pid, std::move(fds[0]), std::move(fds[1]), std::move(fds[2]));
+        if (plan.strict) {
+            child.program_ = std::move(fds[3]);
+            child.channel_ = std::move(ours);
+        }
+        return child;
+    }
+
+private:
+    [[noreturn]] static void refuse(int number, const Preparation& preparation) {
+        fail(number, "make the namespaces for " + escape(preparation.options.arguments[0]),
+             refusal_hint(number, preparation.with_user));
+    }
+
+    static Child finish(const Preparation& preparation, pid_t pid, Fd ipc, Fd shm, Fd queues) {
+        const Place* place = preparation.options.place;
+        if (place == nullptr && !ipc) {
+            reap(pid);
+            fail(ECANCELED, "start " + escape(preparation.options.arguments[0]), "the new process was killed from outside");
+        }
+        if (place != nullptr) ipc.reset(::fcntl(place->ipc.fd(), F_DUPFD_CLOEXEC, 3));
+        Child child(pid, Namespace::from_fd(std::move(ipc)));
+        child.shm_ = std::move(shm);
+        child.queues_ = std::move(queues);
+        child.place_ = place != nullptr;
+        return child;
+    }
+};
+
+Child launch(const LaunchOptions& options) {
+    Preparation preparation(options, ::getpid());
+    return preparation.separate ? Launcher::separate(preparation) : Launcher::quick(preparation);
+}
+
+void replace(const LaunchOptions& options) {
+    if (options.isolation == Isolation::strict)
+        throw UsageError("a strict run needs a parent", "leave out --exec or --strict");
+    Preparation preparation(options, ::getppid());
+    Plan& plan = preparation.plan;
+    plan.unshare |= preparation.flags;
+    if (set_up(plan)) {
+        set_up_signals(plan);
+        execute(plan);
+    }
+    throw_report(plan.report, options, preparation.with_user);
+    std::abort(); // throw_report() always throws
+}
+
+void Child::signal(int number) const {
+    const long result = program_ ? ::syscall(SYS_pidfd_send_signal, program_.get(), number, nullptr, 0)
+                                 : ::kill(pid_, number);
+    if (result != 0) fail("send signal " + std::to_string(number) + " to process " + std::to_string(pid_));
+}
+
+ExitStatus Child::wait() {
+    ExitStatus status;
+    bool told = false;
+    if (channel_) {
+        Message message{};
+        Fd fds[Message::most_fds];
+        while (!told && receive(channel_.get(), message, fds)) {
+            if (message.kind == Message::Kind::exited) status.code = message.value;
+            if (message.kind == Message::Kind::killed) status.signal = message.value;
+            told = message.kind == Message::Kind::exited || message.kind == Message::Kind::killed;
+        }
+    }
+    siginfo_t info{};
+    while (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) != 0) {
+        if (errno != EINTR) fail("wait for process " + std::to_string(pid_));
+    }
+    if (told) return status;
+    if (info.si_code == CLD_EXITED)
+        status.code = info.si_status;
+    else
+        status.signal = info.si_status;
+    return status;
+}
+
+bool Child::anything_inside() const {
+    if (sysv_usage().objects() != 0) return true;
+    if (shm_ && !is_empty(shm_.get())) return true;
+    if (queues_) return !is_empty(queues_.get());
+    const Fd queues = mount_queues();
+    return queues && !is_empty(queues.get());
+}
+
+Leftovers Child::remove_contents() const {
+    Leftovers removed;
+    removed.inside = processes_inside(ipc_.id());
+    std::erase(removed.inside, ::getpid());
+    if (!removed.inside.empty()) return removed;
+    removed.sysv = remove_all_sysv();
+    if (queues_) {
+        removed.queues = remove_all_files(queues_.get());
+    } else if (const Fd queues = mount_queues()) {
+        removed.queues = remove_all_files(queues.get());
+    }
+    if (shm_) removed.files = remove_all_files(shm_.get());
+    return removed;
+}
+
+Leftovers Child::clean_up() const {
+    if (place_) return {};
+    return ipc_.call([&] { return anything_inside() ? remove_contents() : Leftovers{}; });
+}
+
+Leftovers Child::enter_and_clean_up() const {
+    if (place_) return {};
+    ipc_.enter();
+    return anything_inside() ? remove_contents() : Leftovers{};
+}
+
+} // namespace ipcns

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// POSIX objects as files. Leans on: a POSIX queue is a file in the root of a mount of type mqueue (mq_overview(7)), shared
+// memory objects and named semaphores are files of a tmpfs (shm_overview(7), sem_overview(7)); unlinking frees at once what
+// nobody has open.
+#include <ipcns/posix.hpp>
+
+#include "error.hpp"
+#include "mounts.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ipcns {
+namespace {
+
+struct Name {
+    std::string text;
+    bool is_folder;
+};
+
+// A folder below @p parent, opened without following a link or crossing into another mount.
+Fd open_folder(int parent, const char* name) {
+    struct open_how how {};
+    how.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+    how.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH;
+    return Fd(static_cast<int>(::syscall(SYS_openat2, parent, name, &how, sizeof how)));
+}
+
+std::vector<Name> names_in(int folder) {
+    std::vector<Name> names;
+    Fd again = open_folder(folder, ".");
+    if (!again) return names;
+    const std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(again.get()), ::closedir);
+    if (!dir) return names;
+    (void)again.release(); // closedir() closes it
+    while (const struct dirent* entry = ::readdir(dir.get())) {
+        const std::string text = entry->d_name;
+        if (text != "." && text != "..") names.push_back({text, entry->d_type == DT_DIR});
+    }
+    return names;
+}
+
+// Removes one file, counting it when this was its last name.
+bool remove_file(int folder, const std::string& name, FilesUsage& removed, int& first_error) {
+    struct stat about {};
+    const bool known = ::fstatat(folder, name.c_str(), &about, AT_SYMLINK_NOFOLLOW) == 0;
+    if (::unlinkat(folder, name.c_str(), 0) != 0) {
+        if (errno == ENOENT) return true;
+        if (first_error == 0) first_error = errno;
+        return false;
+    }
+    ++removed.files;
+    if (known && about.st_nlink == 1) removed.bytes += static_cast<std::uint64_t>(about.st_blocks) * 512;
+    return true;
+}
+
+} // namespace
+
+Fd mount_queues() {
+    Fd mount(new_mqueue());
+    if (!mount && errno != ENODEV) fail("mount the POSIX queues of a namespace");
+    return mount;
+}
+
+FilesUsage files_usage(int folder) {
+    FilesUsage usage;
+    for (const auto& name : names_in(folder)) {
+        struct stat about {};
+        if (::fstatat(folder, name.text.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
+        ++usage.files;
+        usage.bytes += static_cast<std::uint64_t>(about.st_blocks) * 512;
+    }
+    return usage;
+}
+
+FilesUsage remove_all_files(int folder) {
+    FilesUsage removed;
+    int first_error = 0;
+    // However deep somebody nested folders, this takes two descriptors and no recursion: each folder inside a folder is moved up
+    // to the top before its parent is removed.
+    std::size_t moved = 0;
+    for (bool again = true; again;) {
+        again = false;
+        for (const auto& name : names_in(folder)) {
+            if (!name.is_folder) {
+                remove_file(folder, name.text, removed, first_error);
+                continue;
+            }
+            const Fd inner = open_folder(folder, name.text.c_str());
+            if (!inner) {
+                // Another mount lies on it (EXDEV); it is not ours to empty.
+                if (errno != ENOENT && first_error == 0) first_error = errno;
+                continue;
+            }
+            for (const auto& below : names_in(inner.get())) {
+                if (!below.is_folder) {
+                    remove_file(inner.get(), below.text, removed, first_error);
+                    continue;
+                }
+                const std::string up = ".ipcns-removing-" + std::to_string(::getpid()) + "-" + std::to_string(moved++);
+                if (::renameat(inner.get(), below.text.c_str(), folder, up.c_str()) == 0)
+                    again = true;
+                else if (first_error == 0)
+                    first_error = errno;
+            }
+            if (::unlinkat(folder, name.text.c_str(), AT_REMOVEDIR) == 0)
+                ++removed.files;
+            else if (errno != ENOENT && first_error == 0)
+                first_error = errno;
+        }
+    }
+    if (first_error != 0) fail(first_error, "remove the files of a /dev/shm or the queues of a namespace");
+    return removed;
+}
+
+} // namespace ipcns

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading /proc by descriptor. Processes come and go: whoever vanishes is no error.
+#pragma once
+
+#include <ipcns/fd.hpp>
+
+#include <sys/types.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ipcns::procfs {
+
+/// /proc itself, O_PATH.
+Fd open_proc();
+
+/// All entries of a folder with a number for a name, in the order of the kernel (ascending in /proc).
+std::vector<pid_t> numbers_in(int folder, const char* path);
+
+/// The number in the link PATH ("ipc:[4026531839]") below @p proc, or 0 with errno set.
+ino_t namespace_inode(int proc, const char* path);
+
+/// Calls @p visit with the namespace number of every thread of @p pid until it returns true, the main thread first.
+/// @return false with errno EACCES when the process may not be looked at
+bool each_namespace(int proc, pid_t pid, const char* kind, const std::function<bool(ino_t)>& visit);
+
+/// The whole of a small file below @p proc; nothing when it cannot be read.
+std::optional<std::string> read_file(int proc, const char* path, std::size_t most = 1 << 20);
+
+/// One line of a mountinfo file (proc(5)) whose mount is an nsfs file.
+struct NamespaceMount {
+    std::string root;  ///< "ipc:[4026532177]"
+    std::string point; ///< where, seen from that process's root
+};
+
+/// The nsfs mounts in PATH ("self/mountinfo", "1234/mountinfo") below @p proc.
+std::vector<NamespaceMount> namespace_mounts(int proc, const char* path);
+
+/// "ipc:[4026532177]" to 4026532177; 0 when it is anything else.
+ino_t parse_link(std::string_view link, std::string_view kind = "ipc");
+
+} // namespace ipcns::procfs

@@ -1,0 +1,526 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names for namespaces: a folder of folders.
+//
+// A name is prepared as ".new-..." and renamed into place; it is taken away by being renamed to ".old-..." first. Both happen under
+// a lock (flock(2) on the file .lock, which the kernel gives up for whoever dies), so under the lock every folder with such a name is
+// what a crash has left, and is swept up. Leans on: a folder that has mounts in it can be renamed; a descriptor of a
+// folder stays right when it is renamed; an nsfs file that is bind mounted keeps its namespace alive (namespaces(7)).
+#include <ipcns/registry.hpp>
+
+#include "errand.hpp"
+#include "error.hpp"
+#include "keeper.hpp"
+#include "mounts.hpp"
+#include "procfs.hpp"
+#include "usermap.hpp"
+
+#include <ipcns/inventory.hpp>
+#include <ipcns/text.hpp>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/nsfs.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <memory>
+
+namespace ipcns {
+namespace {
+
+constexpr const char* system_folder = "/run/ipcns";
+
+Fd open_folder_at(int parent, const char* name) {
+    return Fd(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+}
+
+std::vector<std::string> entries_of(int folder) {
+    std::vector<std::string> names;
+    Fd again(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!again) return names;
+    const std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(again.get()), ::closedir);
+    if (!dir) return names;
+    (void)again.release(); // closedir() closes it
+    while (const struct dirent* entry = ::readdir(dir.get())) names.emplace_back(entry->d_name);
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+std::string hidden_name(const char* prefix) {
+    std::uint64_t number = 0;
+    if (::getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number)) fail("get a random number");
+    std::array<char, 32> text;
+    std::snprintf(text.data(), text.size(), "%s%016llx", prefix, static_cast<unsigned long long>(number));
+    return text.data();
+}
+
+bool is_hidden(std::string_view name) {
+    return name.starts_with(".new-") || name.starts_with(".old-");
+}
+
+// The lock of a registry, held as long as the object lives.
+class Lock {
+public:
+    explicit Lock(int folder) : file_(::openat(folder, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600)) {
+        if (!file_) fail("open the lock of the registry");
+        while (::flock(file_.get(), LOCK_EX) != 0) {
+            if (errno != EINTR) fail("lock the registry");
+        }
+    }
+
+private:
+    Fd file_;
+};
+
+// Runs something when the scope is left, unless told that all went well.
+template <class Undo> class Rollback {
+public:
+    explicit Rollback(Undo undo) : undo_(std::move(undo)) {}
+    ~Rollback() {
+        if (armed_) undo_();
+    }
+    Rollback(const Rollback&) = delete;
+    Rollback& operator=(const Rollback&) = delete;
+    void dismiss() noexcept { armed_ = false; }
+
+private:
+    Undo undo_;
+    bool armed_ = true;
+};
+
+void unmount_all(int folder, const char* name) {
+    std::array<char, 64> path;
+    std::snprintf(path.data(), path.size(), "/proc/self/fd/%d/%s", folder, name);
+    while (::umount2(path.data(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
+    }
+}
+
+// Removes the folder of a name that nobody looks up any more, with the mounts and the keeper in it.
+void dispose(int registry, const std::string& name) {
+    if (const Fd folder = open_folder_at(registry, name.c_str())) {
+        end_keeper(folder.get());
+        for (const char* part : {"ipc", "shm", "mqueue"}) unmount_all(folder.get(), part);
+        for (const auto& entry : entries_of(folder.get())) {
+            if (entry == "." || entry == "..") continue;
+            if (::unlinkat(folder.get(), entry.c_str(), 0) != 0) ::unlinkat(folder.get(), entry.c_str(), AT_REMOVEDIR);
+        }
+    }
+    ::unlinkat(registry, name.c_str(), AT_REMOVEDIR);
+}
+
+Fd make_file(int folder, const char* name, mode_t mode) {
+    Fd file(::openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
+    if (!file || ::fchmod(file.get(), mode) != 0) fail(std::string("make the file ") + name);
+    return file;
+}
+
+Fd make_folder(int parent, const char* name, mode_t mode) {
+    if (::mkdirat(parent, name, mode) != 0) fail(std::string("make the folder ") + name);
+    Fd folder = open_folder_at(parent, name);
+    if (!folder || ::fchmod(folder.get(), mode) != 0) fail(std::string("make the folder ") + name);
+    return folder;
+}
+
+void put(int mount, int folder, const char* name) {
+    if (mount < 0 || attach_mount(mount, folder, name) != 0) fail(std::string("mount ") + name);
+}
+
+// True when somebody holds the lease of a name.
+bool lease_is_held(int folder) {
+    const Fd lease(::openat(folder, "lease", O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+    return lease && ::flock(lease.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
+bool exists(int folder, const char* name) {
+    return ::faccessat(folder, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+// What a folder of a name says; nothing when its namespace is gone.
+struct Opened {
+    Place place;
+    pid_t keeper = 0;
+    bool attached = false;
+};
+
+std::optional<Opened> open_mounted(int folder, const std::string& path) {
+    Fd ipc(::openat(folder, "ipc", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!ipc || ::ioctl(ipc.get(), NS_GET_NSTYPE) != CLONE_NEWIPC) return std::nullopt;
+    Opened opened{{Namespace::from_fd(std::move(ipc)), {}, {}, {}, {}}, 0, exists(folder, "attached")};
+    opened.place.shm = Fd(::openat(folder, "shm", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (opened.place.shm && !is_mount_root(opened.place.shm.get())) opened.place.shm.reset();
+    opened.place.shm_from = path + "/shm";
+    return opened;
+}
+
+// The /dev/shm of a process and the mount namespace that it lies in, for a place that is to be entered.
+void find_shm_of(pid_t pid, Place& place) {
+    const std::string base = "/proc/" + std::to_string(pid);
+    struct stat own {};
+    struct stat theirs {};
+    Fd mounts(::open((base + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC));
+    Fd shm(::open((base + "/root/dev/shm").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!mounts || !shm || ::fstat(shm.get(), &theirs) != 0) return;
+    // The same folder of the same file system: nothing to take over.
+    if (::stat("/dev/shm", &own) == 0 && own.st_dev == theirs.st_dev && own.st_ino == theirs.st_ino) return;
+    place.shm_from = base + "/root/dev/shm";
+    place.shm = std::move(shm);
+    place.mounts = std::move(mounts);
+}
+
+ino_t recorded_inode(int folder) {
+    const auto text = procfs::read_file(folder, "id", 64);
+    return text ? std::strtoull(text->c_str(), nullptr, 10) : 0;
+}
+
+std::optional<Opened> open_kept(int folder) {
+    const pid_t keeper = find_keeper(folder);
+    if (keeper <= 0) return std::nullopt;
+    try {
+        Opened opened{{Namespace::from_pid(keeper), {}, {}, {}, {}}, keeper, exists(folder, "attached")};
+        find_shm_of(keeper, opened.place);
+        // Still the same: then all that was opened is the keeper's and not that of a process that got its number.
+        if (find_keeper(folder) != keeper) return std::nullopt;
+        return opened;
+    } catch (const Error& error) {
+        // The caller is inside and may not look at the keeper: its own namespace is the one.
+        Namespace own = Namespace::current();
+        if (error.code().value() != EACCES || own.id().inode != recorded_inode(folder)) return std::nullopt;
+        return Opened{{std::move(own), {}, {}, {}, {}}, keeper, exists(folder, "attached")};
+    }
+}
+
+std::optional<Opened> open_name(const Registry& registry, int folder, const std::string& name) {
+    const Fd own = open_folder_at(folder, name.c_str());
+    if (!own) return std::nullopt;
+    auto opened = registry.holding() == Registry::Holding::mounts ? open_mounted(own.get(), registry.folder() / name)
+                                                                  : open_kept(own.get());
+    if (opened) opened->place.name = name;
+    return opened;
+}
+
+// Clears up after the dead. Call it under the lock.
+void sweep(const Registry& registry, int folder) {
+    for (const auto& name : entries_of(folder)) {
+        if (is_hidden(name)) {
+            dispose(folder, name);
+            continue;
+        }
+        if (!is_name(name)) continue;
+        const Fd own = open_folder_at(folder, name.c_str());
+        if (!own) continue;
+        if (exists(own.get(), "lease") && !lease_is_held(own.get())) {
+            const auto opened = open_name(registry, folder, name);
+            auto inside = opened ? processes_inside(opened->place.ipc.id()) : std::vector<pid_t>{};
+            if (opened) std::erase(inside, opened->keeper);
+            if (inside.empty()) dispose(folder, name);
+        } else if (registry.holding() == Registry::Holding::keeper && find_keeper(own.get()) == 0) {
+            dispose(folder, name);
+        }
+    }
+}
+
+// Everything in a place's namespace, if nobody is inside but its keeper.
+Leftovers empty_place(const Opened& opened) {
+    Leftovers removed;
+    removed.inside = processes_inside(opened.place.ipc.id());
+    std::erase(removed.inside, opened.keeper);
+    std::erase(removed.inside, ::getpid());
+    if (opened.attached || !removed.inside.empty()) return removed;
+    opened.place.ipc.call([&] {
+        removed.sysv = remove_all_sysv();
+        if (const Fd queues = mount_queues()) removed.queues = remove_all_files(queues.get());
+        if (opened.place.shm) removed.files = remove_all_files(opened.place.shm.get());
+    });
+    return removed;
+}
+
+// Sends a signal to each process that is inside and waits for them to end, until the time is over. True when nobody is left.
+bool end_processes(const Opened& opened, int signal, std::chrono::milliseconds patience) {
+    const auto until = std::chrono::steady_clock::now() + patience;
+    std::vector<pid_t> told;
+    for (;;) {
+        auto inside = processes_inside(opened.place.ipc.id());
+        std::erase(inside, opened.keeper);
+        std::erase(inside, ::getpid());
+        if (inside.empty()) return true;
+        for (const pid_t pid : inside) {
+            const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+            if (!process) continue;
+            // Still inside: then the pidfd is of one of those that are meant.
+            if (std::find(told.begin(), told.end(), pid) == told.end()) {
+                try {
+                    if (Namespace::from_pid(pid).id() != opened.place.ipc.id()) continue;
+                } catch (const Error&) {
+                    continue;
+                }
+                told.push_back(pid);
+                if (::syscall(SYS_pidfd_send_signal, process.get(), signal, nullptr, 0) != 0 && errno == EPERM)
+                    fail("end process " + std::to_string(pid), "it belongs to somebody else");
+            }
+            const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+            struct pollfd polled {process.get(), POLLIN, 0};
+            if (left.count() > 0) ::poll(&polled, 1, static_cast<int>(left.count()));
+        }
+        if (std::chrono::steady_clock::now() >= until) {
+            inside = processes_inside(opened.place.ipc.id());
+            std::erase(inside, opened.keeper);
+            std::erase(inside, ::getpid());
+            return inside.empty();
+        }
+    }
+}
+
+std::string user_folder() {
+    const char* given = ::secure_getenv("XDG_RUNTIME_DIR");
+    if (given != nullptr && given[0] == '/') return std::string(given) + "/ipcns";
+    const std::string uid = std::to_string(::geteuid());
+    if (::access(("/run/user/" + uid).c_str(), W_OK) == 0) return "/run/user/" + uid + "/ipcns";
+    return "/tmp/ipcns-" + uid;
+}
+
+} // namespace
+
+Registry Registry::of_system() {
+    return {system_folder, Holding::mounts};
+}
+
+Registry Registry::of_caller() {
+    // Root of a container's user namespace may mount, but not write to a /run that belongs to the host.
+    if (::geteuid() == 0 && has_sys_admin() &&
+        (::access(system_folder, W_OK) == 0 || ::access("/run", W_OK) == 0 || errno != EACCES))
+        return of_system();
+    return {user_folder(), Holding::keeper};
+}
+
+void Registry::prepare() const {
+    const std::string what = "make the folder " + folder_.string();
+    const bool mounts = holding_ == Holding::mounts;
+    if (::mkdir(folder_.c_str(), mounts ? 0755 : 0700) != 0 && errno != EEXIST)
+        fail(what, errno == EROFS    ? "names are kept there: it must be writable"
+                   : errno == ENOENT ? "the folder above it is missing; is XDG_RUNTIME_DIR right?"
+                                     : "");
+    const Fd folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    struct stat about {};
+    if (!folder || ::fstat(folder.get(), &about) != 0) fail("open the folder " + folder_.string());
+    if (about.st_uid != ::geteuid() || (about.st_mode & 022) != 0)
+        fail(EPERM, "use the folder " + folder_.string(), "it must belong to you and be writable by nobody else");
+    if (!mounts) return;
+    if (is_mount_root(folder.get())) return;
+    const Lock lock(folder.get());
+    // Looked up again: somebody else may have done it while we waited.
+    const Fd now(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (now && is_mount_root(now.get())) return;
+    // A shared mount, so that names made later appear in mount namespaces that were made earlier.
+    const Fd mount(copy_mount(folder.get()));
+    struct mount_attr shared {};
+    shared.propagation = MS_SHARED;
+    if (!mount || ::mount_setattr(mount.get(), "", AT_EMPTY_PATH, &shared, sizeof shared) != 0 ||
+        attach_mount(mount.get(), AT_FDCWD, folder_.c_str()) != 0)
+        fail("make " + folder_.string() + " a shared mount", "CAP_SYS_ADMIN and Linux 5.12 are needed");
+}
+
+Fd Registry::add(std::string_view name, const CreateOptions& options, const Place* attached, bool leased) const {
+    check_name(name);
+    const std::string wanted(name);
+    const std::string what = (attached != nullptr ? "attach " : "create ") + wanted;
+    prepare();
+    const Fd folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!folder) fail("open the folder " + folder_.string());
+    const Lock lock(folder.get());
+    sweep(*this, folder.get());
+    if (exists(folder.get(), wanted.c_str())) {
+        if (open_name(*this, folder.get(), wanted))
+            fail(EEXIST, what, "`ipcns delete " + wanted + "` takes the name away, `ipcns exec " + wanted + "` enters it");
+        dispose(folder.get(), wanted); // its namespace is gone, as after a reboot with a /run that is kept
+    }
+
+    const std::string hidden = hidden_name(".new-");
+    const Fd own = make_folder(folder.get(), hidden.c_str(), 0755);
+    Rollback undo([&] { dispose(folder.get(), hidden); });
+    Fd lease;
+    if (leased) {
+        lease = make_file(own.get(), "lease", 0600);
+        if (::flock(lease.get(), LOCK_EX | LOCK_NB) != 0) fail("lock the lease of " + wanted);
+    }
+    if (attached != nullptr) make_file(own.get(), "attached", 0644);
+
+    StartedKeeper keeper;
+    if (holding_ == Holding::keeper) {
+        make_file(own.get(), "keeper", 0600);
+        keeper = start_keeper(wanted, (folder_ / hidden).string(), options, attached);
+        // For whoever may not look at the keeper: a program in its own inner user namespace, for one.
+        const std::string inode = std::to_string(Namespace::from_pid(keeper.pid).id().inode);
+        const Fd id = make_file(own.get(), "id", 0644);
+        if (::write(id.get(), inode.data(), inode.size()) != static_cast<ssize_t>(inode.size())) fail("write the file id");
+        const std::string process = "/proc/" + std::to_string(keeper.pid);
+        const std::pair<const char*, const char*> links[] = {{"ipc", "/ns/ipc"}, {"shm", "/root/dev/shm"}, {"mqueue", "/root/dev/mqueue"}};
+        for (const auto& [link, place] : links) {
+            if (::symlinkat((process + place).c_str(), own.get(), link) != 0) fail(std::string("make the link ") + link);
+        }
+    } else {
+        std::optional<Namespace> made;
+        if (attached == nullptr) made = Namespace::create();
+        const Namespace& ipc = attached != nullptr ? attached->ipc : *made;
+        Fd queues;
+        ipc.call([&] {
+            for (const Limit& limit : options.limits) write_limit(limit);
+            queues = mount_queues();
+        });
+        make_file(own.get(), "ipc", 0444);
+        put(Fd(copy_mount(ipc.fd())).get(), own.get(), "ipc");
+        make_folder(own.get(), "shm", 0755);
+        if (attached == nullptr) {
+            const std::string size = shm_size_option(options.shm_size);
+            put(Fd(new_tmpfs(size.c_str())).get(), own.get(), "shm");
+        } else if (attached->shm) {
+            Fd copy;
+            errand("start a helper process", 0, [&] {
+                if (attached->mounts && ::setns(attached->mounts.get(), CLONE_NEWNS) != 0)
+                    fail("join the mount namespace of " + attached->shm_from);
+                copy = Fd(copy_mount(attached->shm.get()));
+                if (!copy) fail("take over " + attached->shm_from);
+            });
+            put(copy.get(), own.get(), "shm");
+        }
+        make_folder(own.get(), "mqueue", 0755);
+        if (queues) put(queues.get(), own.get(), "mqueue");
+    }
+    if (::syscall(SYS_renameat2, folder.get(), hidden.c_str(), folder.get(), wanted.c_str(), 1U /* RENAME_NOREPLACE */) != 0)
+        fail(what);
+    undo.dismiss();
+    if (keeper.channel && ::write(keeper.channel.get(), "g", 1) != 1)
+        fail(ECANCELED, what, "its keeper process was killed");
+    return lease;
+}
+
+void Registry::create(std::string_view name, const CreateOptions& options) const {
+    (void)add(name, options, nullptr, false);
+}
+
+Fd Registry::create_leased(std::string_view name, const CreateOptions& options) const {
+    return add(name, options, nullptr, true);
+}
+
+void Registry::attach(std::string_view name, const Place& place) const {
+    (void)add(name, {}, &place, false);
+}
+
+Place Registry::open(std::string_view name) const {
+    check_name(name);
+    const Fd folder(::open(folder_.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    std::optional<Opened> opened;
+    if (folder) opened = open_name(*this, folder.get(), std::string(name));
+    if (!opened) fail(ENOENT, "find the namespace " + std::string(name), "`ipcns list` shows the names there are");
+    return std::move(opened->place);
+}
+
+std::vector<RegisteredName> Registry::list() const {
+    std::vector<RegisteredName> names;
+    const Fd folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!folder) return names;
+    for (const auto& name : entries_of(folder.get())) {
+        if (!is_name(name)) continue;
+        const auto opened = open_name(*this, folder.get(), name);
+        struct stat about {};
+        if (!opened || ::fstatat(folder.get(), name.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
+        names.push_back({name, opened->place.ipc.id(), about.st_uid, opened->keeper, opened->attached, folder_ / name});
+    }
+    return names;
+}
+
+Leftovers Registry::remove(std::string_view name, const DeleteOptions& options) const {
+    check_name(name);
+    const std::string wanted(name);
+    const std::string what = "delete " + wanted;
+    const Fd folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    struct stat about {};
+    if (!folder || ::fstatat(folder.get(), wanted.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) {
+        const bool roots = folder_ != system_folder && exists(AT_FDCWD, (std::filesystem::path(system_folder) / wanted).c_str());
+        fail(roots ? EPERM : ENOENT, what, roots ? "the name is root's" : "there is no such name; `ipcns list` shows those there are");
+    }
+    if (about.st_uid != ::geteuid()) fail(EPERM, what, "the name belongs to user " + std::to_string(about.st_uid));
+    if (options.kill) {
+        if (const auto opened = open_name(*this, folder.get(), wanted)) {
+            if (!end_processes(*opened, SIGTERM, options.grace) &&
+                !end_processes(*opened, SIGKILL, std::chrono::seconds(10)))
+                fail(EBUSY, what, "processes inside do not end");
+        }
+    }
+    const std::string hidden = hidden_name(".old-");
+    std::optional<Opened> opened;
+    {
+        const Lock lock(folder.get());
+        opened = open_name(*this, folder.get(), wanted);
+        if (::renameat(folder.get(), wanted.c_str(), folder.get(), hidden.c_str()) != 0)
+            fail(what, errno == ENOENT ? "somebody else has deleted it just now" : "");
+    }
+    Rollback finish([&] {
+        const Lock lock(folder.get());
+        dispose(folder.get(), hidden);
+        sweep(*this, folder.get());
+    });
+    return opened ? empty_place(*opened) : Leftovers{};
+}
+
+Place resolve(const Target& target) {
+    switch (target.kind) {
+    case Target::Kind::name: {
+        const Registry own = Registry::of_caller();
+        const Registry system = Registry::of_system();
+        if (own.folder() != system.folder() && exists(AT_FDCWD, (own.folder() / target.name).c_str())) return own.open(target.name);
+        return system.open(target.name);
+    }
+    case Target::Kind::pid: {
+        const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, target.pid, 0)));
+        if (!process) fail("find process " + std::to_string(target.pid));
+        Place place{Namespace::from_pid(target.pid), {}, {}, {}, {}};
+        find_shm_of(target.pid, place);
+        struct pollfd ended {process.get(), POLLIN, 0};
+        if (::poll(&ended, 1, 0) > 0) fail(ESRCH, "find process " + std::to_string(target.pid));
+        return place;
+    }
+    case Target::Kind::self: return {Namespace::current(), {}, {}, {}, {}};
+    case Target::Kind::host: {
+        Place place{Namespace::host(), {}, {}, {}, {}};
+        find_shm_of(1, place);
+        return place;
+    }
+    case Target::Kind::path:
+    case Target::Kind::inode: break;
+    }
+    Namespace found = resolve_namespace(target);
+    for (const Registry& registry : {Registry::of_caller(), Registry::of_system()}) {
+        for (const auto& name : registry.list()) {
+            if (name.id == found.id()) return registry.open(name.name);
+        }
+    }
+    Place place{std::move(found), {}, {}, {}, {}};
+    if (place.ipc.id() == Namespace::current().id()) return place;
+    const auto inside = processes_inside(place.ipc.id());
+    if (!inside.empty()) find_shm_of(inside.front(), place);
+    return place;
+}
+
+Namespace resolve_namespace(const Target& target) {
+    switch (target.kind) {
+    case Target::Kind::pid: return Namespace::from_pid(target.pid);
+    case Target::Kind::host: return Namespace::host();
+    case Target::Kind::self: return Namespace::current();
+    case Target::Kind::path: return Namespace::from_path(target.path);
+    case Target::Kind::inode: return Namespace::from_inode(target.inode);
+    case Target::Kind::name: break;
+    }
+    return resolve(target).ipc;
+}
+
+} // namespace ipcns

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// The grammar of TARGET. Looks at nothing but the text.
+#include <ipcns/target.hpp>
+
+#include "error.hpp"
+#include "procfs.hpp"
+
+#include <ipcns/text.hpp>
+
+#include <charconv>
+
+namespace ipcns {
+namespace {
+
+bool is_letter(char c) noexcept {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+bool is_digit(char c) noexcept {
+    return c >= '0' && c <= '9';
+}
+
+constexpr std::size_t longest_name = 63;
+
+} // namespace
+
+bool is_name(std::string_view text) noexcept {
+    if (text.empty() || text.size() > longest_name || !is_letter(text[0])) return false;
+    for (const char c : text) {
+        if (!is_letter(c) && !is_digit(c) && c != '.' && c != '-') return false;
+    }
+    return text != "self" && text != "host";
+}
+
+void check_name(std::string_view text) {
+    if (is_name(text)) return;
+    if (text == "self" || text == "host")
+        throw UsageError("'" + std::string(text) + "' cannot be a name: it already means a namespace");
+    throw UsageError("'" + escape(text) + "' cannot be a name",
+                     "a name begins with a letter or _, goes on with letters, digits, _ . or -, and has at most 63 characters");
+}
+
+Target Target::parse(std::string_view text) {
+    const auto number = [](std::string_view digits, auto& value) {
+        const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+        return !digits.empty() && error == std::errc() && end == digits.data() + digits.size() && value > 0;
+    };
+    Target target;
+    if (text == "self" || text == "host") {
+        target.kind = text == "self" ? Kind::self : Kind::host;
+        return target;
+    }
+    if (text.starts_with('/') || text.starts_with("./") || text.starts_with("../")) {
+        if (text.find('\0') != std::string_view::npos) throw UsageError("a path cannot contain a zero byte");
+        target.kind = Kind::path;
+        target.path = text;
+        return target;
+    }
+    if (text.starts_with('@')) {
+        target.kind = Kind::inode;
+        if (number(text.substr(1), target.inode)) return target;
+    } else if (text.starts_with("ipc:[")) {
+        target.kind = Kind::inode;
+        target.inode = procfs::parse_link(text);
+        if (target.inode != 0) return target;
+    } else if (!text.empty() && is_digit(text[0])) {
+        target.kind = Kind::pid;
+        if (number(text, target.pid)) return target;
+    } else if (is_name(text)) {
+        target.kind = Kind::name;
+        target.name = text;
+        return target;
+    }
+    throw UsageError("'" + escape(text) + "' names no namespace",
+                     "a TARGET is a NAME, a process id, a /path, @INODE, self or host");
+}
+
+std::string Target::text() const {
+    switch (kind) {
+    case Kind::name: return name;
+    case Kind::pid: return std::to_string(pid);
+    case Kind::path: return path.string();
+    case Kind::inode: return "@" + std::to_string(inode);
+    case Kind::self: return "self";
+    case Kind::host: return "host";
+    }
+    return {};
+}
+
+} // namespace ipcns

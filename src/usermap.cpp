@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// User namespaces with one user and one group in them (user_namespaces(7)): a process without privileges may map its own
+// user and group once, after giving up setgroups(2).
+#include "usermap.hpp"
+
+#include "procfs.hpp"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+namespace ipcns {
+namespace {
+
+bool write_text(const char* path, const char* text) noexcept {
+    const int fd = ::open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    const auto length = static_cast<ssize_t>(std::strlen(text));
+    const bool whole = ::write(fd, text, static_cast<std::size_t>(length)) == length;
+    const int saved = errno;
+    ::close(fd);
+    errno = saved;
+    return whole;
+}
+
+// The number in a file of /proc/sys, or -1.
+long setting(const char* path) {
+    const auto text = procfs::read_file(AT_FDCWD, path, 64);
+    return text ? std::strtol(text->c_str(), nullptr, 10) : -1;
+}
+
+} // namespace
+
+bool has_sys_admin() noexcept {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct data[2] = {};
+    if (::syscall(SYS_capget, &header, data) != 0) return false;
+    return (data[0].effective & (1U << CAP_SYS_ADMIN)) != 0;
+}
+
+UserMap make_user_map(uid_t user_inside, uid_t user_outside, gid_t group_inside, gid_t group_outside) noexcept {
+    UserMap map{};
+    std::snprintf(map.user, sizeof map.user, "%u %u 1", user_inside, user_outside);
+    std::snprintf(map.group, sizeof map.group, "%u %u 1", group_inside, group_outside);
+    return map;
+}
+
+const char* write_user_map(const UserMap& map) noexcept {
+    // Kernels before 3.19 have no such file and need no such word.
+    if (!write_text("/proc/self/setgroups", "deny") && errno != ENOENT) return "/proc/self/setgroups";
+    if (!write_text("/proc/self/uid_map", map.user)) return "/proc/self/uid_map";
+    if (!write_text("/proc/self/gid_map", map.group)) return "/proc/self/gid_map";
+    return nullptr;
+}
+
+std::string refusal_hint(int number, bool with_user) {
+    if (number == ENOSPC || number == EUSERS) {
+        if (with_user && setting("/proc/sys/user/max_user_namespaces") == 0)
+            return "user namespaces are switched off here: as root, sysctl user.max_user_namespaces=15000";
+        return "a limit on the number of namespaces is reached: see sysctl user.max_ipc_namespaces "
+               "user.max_user_namespaces user.max_mnt_namespaces; `ipcns list` shows who holds them";
+    }
+    if (number == EINVAL) return "this kernel was built without IPC namespaces (CONFIG_IPC_NS) or user namespaces (CONFIG_USER_NS)";
+    if (number != EPERM && number != EACCES) return {};
+    if (!with_user) return "run it as root or with CAP_SYS_ADMIN";
+    if (setting("/proc/sys/kernel/unprivileged_userns_clone") == 0)
+        return "user namespaces are for root only here: as root, sysctl kernel.unprivileged_userns_clone=1";
+    if (setting("/proc/sys/user/max_user_namespaces") == 0)
+        return "user namespaces are switched off here: as root, sysctl user.max_user_namespaces=15000";
+    if (setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1)
+        return "AppArmor keeps user namespaces from ordinary users: as root, sysctl "
+               "kernel.apparmor_restrict_unprivileged_userns=0, or give ipcns a profile with `userns,`";
+    return "a container runtime's seccomp filter, a security module or a chroot may forbid user namespaces: "
+           "in a container give it CAP_SYS_ADMIN (docker run --cap-add SYS_ADMIN), or run it as root on the host";
+}
+
+} // namespace ipcns
