@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// ipcns exec: a program in a namespace that exists.
+#include "front.hpp"
+
+#include <ipcns/registry.hpp>
+#include <ipcns/text.hpp>
+
+#include <unistd.h>
+
+namespace ipcns::cli {
+namespace {
+
+enum : int { option_all = 1200, option_quiet };
+
+constexpr struct option long_options[] = {
+    {"all", no_argument, nullptr, option_all},
+    {"ipc-only", no_argument, nullptr, option_ipc_only},
+    {"root", no_argument, nullptr, option_root},
+    {"die-with-parent", no_argument, nullptr, option_die},
+    {"chdir", required_argument, nullptr, option_chdir},
+    {"env", required_argument, nullptr, option_env},
+    {"unset", required_argument, nullptr, option_unset},
+    {"quiet", no_argument, nullptr, 'q'},
+    {"verbose", no_argument, nullptr, 'v'},
+    {"help", no_argument, nullptr, 'h'},
+    {},
+};
+
+void say_place(const Place& place, const LaunchOptions& launch) {
+    say("entering " + std::to_string(place.ipc.id().inode) + (place.name.empty() ? "" : " (" + place.name + ")") +
+        (launch.isolation == Isolation::ipc_only ? ", mounts left alone"
+         : place.shm                             ? ", with /dev/shm from " + escape(place.shm_from)
+                                                 : ", with the caller's own /dev/shm"));
+}
+
+// Each one in turn, as a child. The status is that of the last one that did not end well, or 0.
+int exec_in_all(const ProgramOptions& options, bool quiet) {
+    const Registry registry = Registry::of_caller();
+    int status = 0;
+    for (const auto& name : registry.list()) {
+        try {
+            const Place place = registry.open(name.name);
+            LaunchOptions launch = options.launch;
+            launch.place = &place;
+            if (!quiet) write_text(STDOUT_FILENO, "== " + name.name + "\n");
+            if (options.verbose) say_place(place, launch);
+            const Supervisor supervisor;
+            Child child = supervisor.launch(launch);
+            if (const int own = supervisor.wait(child).shell_status(); own != 0) status = own;
+        } catch (const Error& error) {
+            complain(error);
+            status = status_of(error);
+        }
+    }
+    return status;
+}
+
+} // namespace
+
+const char* const exec_help =
+    R"(Usage: ipcns exec [OPTION...] TARGET [--] [COMMAND [ARGUMENT...]]
+       ipcns exec [OPTION...] --all [--] COMMAND [ARGUMENT...]
+
+Runs COMMAND (default: $SHELL, else /bin/sh) in a namespace that exists, with its /dev/shm and its
+/dev/mqueue. Everything else stays the caller's.
+
+TARGET is one of
+  NAME                a registered name (see `ipcns list`)
+  1234                the namespace of process 1234, and the /dev/shm that this process sees
+  /path               an nsfs file, such as /run/ipcns/NAME/ipc or /proc/1234/ns/ipc
+  @4026532177         by inode number, as `ipcns list` and `ls -l /proc/1234/ns` print it
+  self, host          the caller's own; that of process 1
+
+      --all               in every named namespace, one after the other, each under a line "== NAME"
+  -q, --quiet             with --all: without these lines
+      --ipc-only          enter the IPC namespace and leave the mounts alone
+      --root              be root in the user namespace that owns it, if you have to join one
+      --chdir FOLDER      start it in FOLDER
+      --env KEY=VALUE     set a variable; may be repeated
+      --unset KEY         take a variable away; may be repeated
+      --die-with-parent   kill it when its parent dies
+  -v, --verbose           say what is entered
+  -h, --help              this text
+
+Exit status: COMMAND's own (ipcns becomes COMMAND), 125 when ipcns itself failed, 126 when COMMAND
+cannot be executed, 127 when it is not found; with --all that of the last that was not 0.
+
+Examples:
+  ipcns exec db -- ipcs -a                  what the database holds
+  ipcns exec 1234                           a shell beside process 1234
+  ipcns exec --all -- ipcs -u               a summary of each
+)";
+
+int exec_command(int argc, char** argv) {
+    ProgramOptions options;
+    bool all = false;
+    bool quiet = false;
+    opterr = 0;
+    for (int option = 0; (option = ::getopt_long(argc, argv, "+:qvh", long_options, nullptr)) != -1;) {
+        switch (option) {
+        case option_all: all = true; break;
+        case option_ipc_only: options.launch.isolation = Isolation::ipc_only; break;
+        case 'q': quiet = true; break;
+        case 'h': write_text(STDOUT_FILENO, exec_help); return 0;
+        default:
+            if (!options.take(option, optarg)) refuse_option("exec", option, argv);
+        }
+    }
+    int next = optind;
+    if (all) {
+        if (next == argc) throw UsageError("--all needs a COMMAND", "ipcns exec --help");
+        options.set_program(argc, argv, next);
+        return exec_in_all(options, quiet);
+    }
+    if (next == argc) throw UsageError("which namespace? TARGET is missing", "ipcns exec --help; `ipcns list` shows what there is");
+    const Target target = Target::parse(argv[next++]);
+    if (next < argc && std::string_view(argv[next]) == "--") ++next;
+    options.set_program(argc, argv, next);
+    const Place place = resolve(target);
+    options.launch.place = &place;
+    if (options.verbose) say_place(place, options.launch);
+    replace(options.launch);
+}
+
+} // namespace ipcns::cli

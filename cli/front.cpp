@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// What run and exec share.
+#include "front.hpp"
+
+#include <ipcns/inventory.hpp>
+#include <ipcns/text.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+extern char** environ;
+
+namespace ipcns::cli {
+
+void write_text(int fd, std::string_view text) {
+    while (!text.empty()) {
+        const ssize_t length = ::write(fd, text.data(), text.size());
+        if (length < 0 && errno == EINTR) continue;
+        if (length <= 0) return;
+        text.remove_prefix(static_cast<std::size_t>(length));
+    }
+}
+
+void complain(std::string_view message, std::string_view hint) {
+    std::string text = "ipcns: " + std::string(message) + "\n";
+    if (!hint.empty()) text += "hint: " + std::string(hint) + "\n";
+    write_text(STDERR_FILENO, text);
+}
+
+void complain(const Error& error) {
+    complain(error.what(), error.hint());
+}
+
+int status_of(const Error& error) {
+    const auto* program = dynamic_cast<const ProgramError*>(&error);
+    return program != nullptr ? program->shell_status() : own_failure;
+}
+
+void say(const std::string& text) {
+    write_text(STDERR_FILENO, "ipcns: " + text + "\n");
+}
+
+bool ProgramOptions::take(int option, const char* value) {
+    switch (option) {
+    case 'v': verbose = true; return true;
+    case option_chdir: launch.directory = value; return true;
+    case option_env: {
+        const std::string text = value;
+        const auto equals = text.find('=');
+        if (equals == std::string::npos || equals == 0)
+            throw UsageError("'" + escape(text) + "' is not KEY=VALUE", "--env sets a variable, --unset KEY takes one away");
+        set_.push_back(text);
+        return true;
+    }
+    case option_unset: unset_.emplace_back(value); return true;
+    case option_root: launch.map_root = true; return true;
+    case option_die: launch.die_with_parent = true; return true;
+    default: return false;
+    }
+}
+
+void ProgramOptions::set_program(int argc, char** argv, int first) {
+    launch.arguments.assign(argv + first, argv + argc);
+    if (launch.arguments.empty()) {
+        const char* shell = std::getenv("SHELL");
+        launch.arguments = {shell != nullptr && shell[0] != '\0' ? shell : "/bin/sh"};
+    }
+    if (set_.empty() && unset_.empty()) return;
+    const auto key_of = [](const std::string& text) { return text.substr(0, text.find('=')); };
+    std::vector<std::string> environment;
+    const auto drop = [&](const std::string& key) {
+        std::erase_if(environment, [&](const std::string& text) { return key_of(text) == key; });
+    };
+    for (char** variable = environ; *variable != nullptr; ++variable) environment.emplace_back(*variable);
+    for (const auto& key : unset_) drop(key);
+    for (const auto& text : set_) {
+        drop(key_of(text));
+        environment.push_back(text);
+    }
+    launch.environment = std::move(environment);
+}
+
+void refuse_option(const char* command, int result, char** argv) {
+    const std::string hint = std::string("ipcns ") + command + " --help lists the options";
+    // A long option is refused after it was passed over; of a short one getopt tells the letter.
+    const std::string shown = optopt != 0 && optopt < 256 ? std::string("-") + static_cast<char>(optopt) : argv[optind - 1];
+    if (result == ':') throw UsageError("the option " + escape(shown) + " needs a value", hint);
+    throw UsageError("there is no option " + escape(shown) + ", or it takes no value", hint);
+}
+
+std::string describe(const Leftovers& left) {
+    std::string text;
+    const auto add = [&](std::size_t count, const char* one, const char* many, std::uint64_t bytes = 0) {
+        if (count == 0) return;
+        if (!text.empty()) text += ", ";
+        text += std::to_string(count) + " " + (count == 1 ? one : many);
+        if (bytes != 0) text += " (" + format_size(bytes) + ")";
+    };
+    add(left.sysv.queues, "message queue", "message queues");
+    add(left.sysv.semaphore_sets, "semaphore set", "semaphore sets");
+    add(left.sysv.segments, "shared memory segment", "shared memory segments", left.sysv.segment_bytes);
+    add(left.queues.files, "POSIX queue", "POSIX queues");
+    add(left.files.files, "file in /dev/shm", "files in /dev/shm", left.files.bytes);
+    return text.empty() ? "nothing" : text;
+}
+
+std::string describe_processes(const std::vector<pid_t>& pids) {
+    constexpr std::size_t most = 10;
+    std::string text;
+    for (std::size_t i = 0; i < std::min(pids.size(), most); ++i) {
+        const auto process = describe_process(pids[i]);
+        if (!text.empty()) text += ", ";
+        text += std::to_string(pids[i]);
+        if (process) text += " (" + escape(process->command.substr(0, 60)) + ")";
+    }
+    if (pids.size() > most) text += " and " + std::to_string(pids.size() - most) + " more";
+    return text;
+}
+
+} // namespace ipcns::cli

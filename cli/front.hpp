@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the commands of the front (run and exec, the hot path) share. Nothing here pulls in more than the C library and
+// std::string: the front is linked statically and has to start as fast as a C program.
+#pragma once
+
+#include <ipcns/error.hpp>
+#include <ipcns/launch.hpp>
+
+#include <getopt.h>
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ipcns::cli {
+
+/// ipcns itself failed; what run and exec return then.
+constexpr int own_failure = 125;
+
+int run_command(int argc, char** argv);
+int exec_command(int argc, char** argv);
+extern const char* const run_help;
+extern const char* const exec_help;
+
+/// Writes the whole text to a descriptor, as far as it goes.
+void write_text(int fd, std::string_view text);
+
+/// "ipcns: MESSAGE" and, where there is one, "hint: HINT" on standard error.
+void complain(std::string_view message, std::string_view hint = {});
+void complain(const Error& error);
+
+/// What an error means to a shell: 126 or 127 for a program that cannot be run, else 125.
+int status_of(const Error& error);
+
+/// A line of -v.
+void say(const std::string& text);
+
+/// The options that run and exec have in common. Reads one; returns false when it is none of them.
+struct ProgramOptions {
+    LaunchOptions launch;
+    bool verbose = false;
+    bool take(int option, const char* value);
+    /// Sets what is to be run: the words that are left, or the shell.
+    void set_program(int argc, char** argv, int first);
+
+private:
+    std::vector<std::string> set_, unset_;
+};
+
+constexpr int option_chdir = 1000, option_env = 1001, option_unset = 1002, option_root = 1003, option_ipc_only = 1004,
+              option_die = 1005;
+
+/// A usage error for what getopt_long() has refused.
+[[noreturn]] void refuse_option(const char* command, int result, char** argv);
+
+/// "1 segment (64M), 2 queues", or "nothing".
+std::string describe(const Leftovers& left);
+
+/// "123 (sleep 5), 124 (sh)", with at most ten of them.
+std::string describe_processes(const std::vector<pid_t>& pids);
+
+} // namespace ipcns::cli

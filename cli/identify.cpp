@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// ipcns identify: which namespace a process is in.
+#include "table.hpp"
+#include "tool.hpp"
+
+#include <fmt/core.h>
+
+#include <unistd.h>
+
+#include <memory>
+
+namespace ipcns::cli {
+namespace {
+
+struct Options {
+    Format format{{{"NS", "ns", true, "inode number of the namespace"},
+                   {"NAME", "name", false, "its registered name; host for that of process 1"},
+                   {"PID", "pid", true, "the process"}},
+                  "NS,NAME"};
+    int pid = 0;
+};
+
+void identify(const Options& options) {
+    const NamespaceId id = (options.pid != 0 ? Namespace::from_pid(options.pid) : Namespace::current()).id();
+    const auto names = names_by_id(visible_names());
+    const auto name = names.find(id);
+    const bool is_host = Namespace::host_id() == id;
+    const pid_t pid = options.pid != 0 ? options.pid : ::getpid();
+    const std::vector<Cell> row{
+        {std::to_string(id.inode), id.inode},
+        {name != names.end() ? name->second : is_host ? "host" : "-", name != names.end() ? Json(name->second) : Json()},
+        {std::to_string(pid), pid}};
+    if (options.format.json())
+        fmt::print("{}\n", options.format.object(row).dump(4));
+    else
+        options.format.print({row});
+}
+
+} // namespace
+
+void add_identify(CLI::App& program, int& /*status*/) {
+    auto options = std::make_shared<Options>();
+    auto* command = program.add_subcommand("identify", "Say which namespace you (or process PID) are in, and its name if it has one.");
+    command->add_option("PID", options->pid, "a process id")->check(CLI::PositiveNumber);
+    options->format.add_to(*command);
+    command->callback([options] { identify(*options); });
+}
+
+} // namespace ipcns::cli

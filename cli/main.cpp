@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// The front command. It does `run` and `exec` itself, because they are on people's hot path, and hands every other command to a
+// program of the libexec folder (or, as git does, to an ipcns-COMMAND in PATH), so that their libraries are loaded only
+// when they are needed.
+#include "front.hpp"
+
+#include <ipcns/text.hpp>
+#include <ipcns/version.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+namespace ipcns::cli {
+namespace {
+
+struct Command {
+    const char* name;
+    const char* program; // null: done here
+    const char* summary;
+};
+
+constexpr Command commands[] = {
+    {"run", nullptr, "run a program with IPC of its own, and clean up after it"},
+    {"exec", nullptr, "run a program in a namespace that exists"},
+    {"create", "ipcns-names", "make a named namespace that lives without a process"},
+    {"attach", "ipcns-names", "give a name to a namespace that somebody else made"},
+    {"delete", "ipcns-names", "take names away, and remove what their namespaces hold"},
+    {"list", "ipcns-names", "list the namespaces of this host"},
+    {"pids", "ipcns-names", "list the processes in a namespace"},
+    {"identify", "ipcns-names", "say which namespace a process is in"},
+    {"monitor", "ipcns-names", "print names as they come and go"},
+};
+
+std::string overview() {
+    std::string text = "Usage: ipcns COMMAND [OPTION...] [ARGUMENT...]\n\n"
+                       "Run, name, enter and see the IPC namespaces of this host.\n\nCommands:\n";
+    for (const auto& command : commands) {
+        std::string name = command.name;
+        name.resize(10, ' ');
+        text += "  " + name + command.summary + "\n";
+    }
+    return text + "\n`ipcns help COMMAND` or `ipcns COMMAND --help` tells more. `ipcns --version` prints the version.\n"
+                  "\nBegin with:\n"
+                  "  ipcns run               a shell with IPC of its own\n"
+                  "  ipcns list              who has one on this host\n";
+}
+
+const Command* find_command(std::string_view name) {
+    const auto* found = std::find_if(std::begin(commands), std::end(commands), [&](const auto& command) { return name == command.name; });
+    return found == std::end(commands) ? nullptr : found;
+}
+
+// The command that was probably meant: the one with the fewest letters to change, if these are few.
+std::string nearest(std::string_view word) {
+    std::string best;
+    std::size_t fewest = 3;
+    for (const auto& command : commands) {
+        const std::string_view name = command.name;
+        std::vector<std::size_t> row(name.size() + 1);
+        for (std::size_t i = 0; i <= name.size(); ++i) row[i] = i;
+        for (std::size_t j = 1; j <= word.size(); ++j) {
+            std::size_t diagonal = row[0];
+            row[0] = j;
+            for (std::size_t i = 1; i <= name.size(); ++i) {
+                const std::size_t above = row[i];
+                row[i] = std::min({row[i] + 1, row[i - 1] + 1, diagonal + (name[i - 1] == word[j - 1] ? 0 : 1)});
+                diagonal = above;
+            }
+        }
+        if (row[name.size()] < fewest) {
+            fewest = row[name.size()];
+            best = name;
+        }
+    }
+    return best;
+}
+
+// Becomes a program of the libexec folder: the one of the installation (or build) that this program belongs to.
+[[noreturn]] void become_helper(const char* program, char** argv) {
+    char self[PATH_MAX];
+    const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self - 1);
+    std::vector<std::string> places;
+    if (length > 0) {
+        const auto folder = std::filesystem::path(std::string(self, static_cast<std::size_t>(length))).parent_path();
+        places.push_back(folder / "../libexec/ipcns" / program);
+    }
+    places.push_back(std::string(IPCNS_LIBEXECDIR "/") + program);
+    for (const auto& place : places) ::execv(place.c_str(), argv);
+    complain(std::string("start ") + places.front() + ": " + std::strerror(errno), "a part of ipcns is missing: install it again");
+    std::exit(1);
+}
+
+int main_command(int argc, char** argv) {
+    const std::string_view word = argc > 1 ? argv[1] : "";
+    if (word.empty() || word == "--help" || word == "-h" || (word == "help" && argc == 2)) {
+        write_text(word.empty() ? STDERR_FILENO : STDOUT_FILENO, overview());
+        return word.empty() ? 2 : 0;
+    }
+    if (word == "--version" || word == "-V") {
+        write_text(STDOUT_FILENO, "ipcns " IPCNS_VERSION "\n");
+        return 0;
+    }
+    const bool help = word == "help";
+    const char* name = help ? argv[2] : argv[1];
+    const Command* command = find_command(name);
+    if (command != nullptr && command->program == nullptr) {
+        const bool run = std::strcmp(command->name, "run") == 0;
+        if (help) {
+            write_text(STDOUT_FILENO, run ? run_help : exec_help);
+            return 0;
+        }
+        return run ? run_command(argc - 1, argv + 1) : exec_command(argc - 1, argv + 1);
+    }
+    if (command != nullptr) {
+        char help_option[] = "--help";
+        char* for_help[] = {argv[0], argv[2], help_option, nullptr};
+        become_helper(command->program, help ? for_help : argv);
+    }
+    if (!help && name[0] != '-' && std::strchr(name, '/') == nullptr) {
+        const std::string other = std::string("ipcns-") + name;
+        ::execvp(other.c_str(), argv + 1);
+    }
+    const std::string near = nearest(name);
+    complain(std::string("there is no ") + (name[0] == '-' ? "option " : "command ") + escape(name),
+             near.empty() ? "ipcns --help lists the commands" : "did you mean " + near + "? ipcns --help lists the commands");
+    return 2;
+}
+
+} // namespace
+} // namespace ipcns::cli
+
+int main(int argc, char** argv) {
+    try {
+        return ipcns::cli::main_command(argc, argv);
+    } catch (const ipcns::Error& error) {
+        ipcns::cli::complain(error);
+        return ipcns::cli::status_of(error);
+    } catch (const std::exception& error) {
+        ipcns::cli::complain(error.what());
+        return ipcns::cli::own_failure;
+    }
+}

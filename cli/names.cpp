@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// ipcns-names: the commands around names and processes. The front command becomes this program for them.
+#include "tool.hpp"
+
+#include <ipcns/inventory.hpp>
+#include <ipcns/text.hpp>
+
+#include <fmt/core.h>
+
+#include <pwd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <set>
+
+namespace ipcns::cli {
+
+void complain(std::string_view message, std::string_view hint) {
+    std::fflush(stdout);
+    fmt::print(stderr, "ipcns: {}\n", message);
+    if (!hint.empty()) fmt::print(stderr, "hint: {}\n", hint);
+}
+
+void complain(const Error& error) {
+    complain(error.what(), error.hint());
+}
+
+std::vector<RegisteredName> visible_names() {
+    const Registry own = Registry::of_caller();
+    const Registry system = Registry::of_system();
+    auto names = own.list();
+    if (own.folder() == system.folder()) return names;
+    // A name of one's own hides the system's.
+    std::set<std::string> taken;
+    for (const auto& name : names) taken.insert(name.name);
+    for (auto& name : system.list()) {
+        if (!taken.contains(name.name)) names.push_back(std::move(name));
+    }
+    return names;
+}
+
+std::map<NamespaceId, std::string> names_by_id(const std::vector<RegisteredName>& names) {
+    std::map<NamespaceId, std::string> result;
+    for (const auto& name : names) {
+        std::string& text = result[name.id];
+        text += (text.empty() ? "" : ",") + name.name;
+    }
+    return result;
+}
+
+std::string describe_processes(const std::vector<pid_t>& pids) {
+    constexpr std::size_t most = 10;
+    std::string text;
+    for (std::size_t i = 0; i < std::min(pids.size(), most); ++i) {
+        const auto process = describe_process(pids[i]);
+        text += fmt::format("{}{}{}", text.empty() ? "" : ", ", pids[i],
+                            process ? " (" + escape(process->command.substr(0, 60)) + ")" : "");
+    }
+    if (pids.size() > most) text += fmt::format(" and {} more", pids.size() - most);
+    return text;
+}
+
+std::string user_name(uid_t uid) {
+    const struct passwd* user = ::getpwuid(uid); // NOLINT(concurrency-mt-unsafe): one thread here
+    return user != nullptr ? escape(user->pw_name) : std::to_string(uid);
+}
+
+} // namespace ipcns::cli
+
+int main(int argc, char** argv) {
+    using namespace ipcns::cli;
+    int status = 0;
+    CLI::App program("", "ipcns");
+    program.require_subcommand(1);
+    add_create(program, status);
+    add_attach(program, status);
+    add_delete(program, status);
+    add_list(program, status);
+    add_pids(program, status);
+    add_identify(program, status);
+    add_monitor(program, status);
+    try {
+        program.parse(argc, argv);
+    } catch (const CLI::CallForHelp& help) {
+        return program.exit(help);
+    } catch (const CLI::ParseError& error) {
+        const auto chosen = program.get_subcommands();
+        complain(ipcns::escape(error.what()),
+                 fmt::format("ipcns {}--help tells more", chosen.empty() ? "" : chosen.front()->get_name() + " "));
+        return 2;
+    } catch (const ipcns::UsageError& error) {
+        complain(error);
+        return 2;
+    } catch (const ipcns::Error& error) {
+        complain(error);
+        return 1;
+    } catch (const std::exception& error) {
+        complain(error.what());
+        return 1;
+    }
+    // What could not be written was not done.
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+        complain(fmt::format("write to standard output: {}", std::generic_category().message(errno)));
+        return 1;
+    }
+    return status;
+}

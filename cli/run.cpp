@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// ipcns run: a program in a new namespace, and no trace of it afterwards.
+#include "front.hpp"
+
+#include <ipcns/registry.hpp>
+#include <ipcns/text.hpp>
+
+#include <unistd.h>
+
+#include <optional>
+
+namespace ipcns::cli {
+namespace {
+
+enum : int { option_strict = 1100, option_shm_size, option_limit, option_name, option_exec, option_wait };
+
+constexpr struct option long_options[] = {
+    {"ipc-only", no_argument, nullptr, option_ipc_only},
+    {"strict", no_argument, nullptr, option_strict},
+    {"shm-size", required_argument, nullptr, option_shm_size},
+    {"limit", required_argument, nullptr, option_limit},
+    {"name", required_argument, nullptr, option_name},
+    {"root", no_argument, nullptr, option_root},
+    {"exec", no_argument, nullptr, option_exec},
+    {"wait", no_argument, nullptr, option_wait},
+    {"die-with-parent", no_argument, nullptr, option_die},
+    {"chdir", required_argument, nullptr, option_chdir},
+    {"env", required_argument, nullptr, option_env},
+    {"unset", required_argument, nullptr, option_unset},
+    {"verbose", no_argument, nullptr, 'v'},
+    {"help", no_argument, nullptr, 'h'},
+    {},
+};
+
+struct Options : ProgramOptions {
+    std::string name;
+    bool replace = false;
+    bool wait = false;
+    bool help = false;
+};
+
+Options parse(int argc, char** argv) {
+    Options options;
+    opterr = 0;
+    for (int option = 0; (option = ::getopt_long(argc, argv, "+:vh", long_options, nullptr)) != -1;) {
+        switch (option) {
+        case option_ipc_only:
+        case option_strict: {
+            const Isolation wanted = option == option_strict ? Isolation::strict : Isolation::ipc_only;
+            if (options.launch.isolation != Isolation::six_kinds && options.launch.isolation != wanted)
+                throw UsageError("--ipc-only and --strict contradict each other");
+            options.launch.isolation = wanted;
+            break;
+        }
+        case option_shm_size: options.launch.shm_size = parse_size(optarg); break;
+        case option_limit: options.launch.limits.push_back(Limit::parse(optarg)); break;
+        case option_name:
+            check_name(optarg);
+            options.name = optarg;
+            break;
+        case option_exec: options.replace = true; break;
+        case option_wait: options.wait = true; break;
+        case 'h': options.help = true; return options;
+        default:
+            if (!options.take(option, optarg)) refuse_option("run", option, argv);
+        }
+    }
+    options.set_program(argc, argv, optind);
+    const auto& launch = options.launch;
+    if (launch.shm_size && launch.isolation == Isolation::ipc_only)
+        throw UsageError("--shm-size means nothing with --ipc-only", "--ipc-only leaves /dev/shm as it is");
+    if (options.replace && (options.wait || !options.name.empty() || launch.isolation == Isolation::strict))
+        throw UsageError("--exec gives up the parent that --wait, --name and --strict need");
+    if (!options.name.empty() && launch.isolation == Isolation::strict)
+        throw UsageError("--name and --strict cannot be had together",
+                         "a name can be entered by others, who would not be in the strict run's other namespaces");
+    return options;
+}
+
+// The namespace has the life of the parent; a name also needs to be taken away.
+int run_supervised(Options& options) {
+    const Supervisor supervisor;
+    std::optional<Registry> registry;
+    std::optional<Place> place;
+    Fd lease;
+    if (!options.name.empty()) {
+        registry = Registry::of_caller();
+        lease = registry->create_leased(options.name, {options.launch.shm_size, options.launch.limits});
+        place = registry->open(options.name);
+        options.launch.place = &*place;
+        options.launch.limits.clear();
+    }
+    const auto end_name = [&] {
+        Leftovers left = registry->remove(options.name);
+        return left;
+    };
+    ExitStatus status;
+    std::optional<NamespaceId> id;
+    Leftovers left;
+    try {
+        Child child = supervisor.launch(options.launch);
+        id = child.ipc().id();
+        if (options.verbose) {
+            say("namespace " + std::to_string(id->inode) + (registry ? " (" + options.name + ")" : std::string()) +
+                " made for " + escape(options.launch.arguments[0]) + ", process " + std::to_string(child.pid()));
+            if (options.launch.isolation != Isolation::ipc_only && !child.has_shm() && !registry)
+                say("this host has no /dev/shm: there was none to make private");
+        }
+        status = supervisor.wait(child);
+        if (options.wait) wait_until_nobody_inside(*id);
+        if (!registry) {
+            try {
+                left = child.enter_and_clean_up();
+            } catch (const Error& error) {
+                // The program's own status is what the caller asked for.
+                complain(error);
+            }
+        }
+    } catch (...) {
+        if (registry) (void)end_name();
+        throw;
+    }
+    if (registry) {
+        try {
+            left = end_name();
+        } catch (const Error& error) {
+            complain(error);
+        }
+    }
+    if (options.verbose) {
+        if (left.inside.empty())
+            say("namespace " + std::to_string(id->inode) + " gone; removed " + describe(left));
+        else
+            say("namespace " + std::to_string(id->inode) + " left as it is, with processes still inside: " +
+                describe_processes(left.inside));
+    }
+    return status.shell_status();
+}
+
+} // namespace
+
+const char* const run_help =
+    R"(Usage: ipcns run [OPTION...] [--] [COMMAND [ARGUMENT...]]
+
+Runs COMMAND (default: $SHELL, else /bin/sh) with IPC of its own, and removes what it leaves behind.
+By default all six kinds are private: System V queues, semaphores and segments, POSIX queues
+(a new IPC namespace), POSIX shared memory and named semaphores (a fresh /dev/shm).
+
+How much is private:
+      --ipc-only          only the IPC namespace: /dev/shm and /dev/mqueue stay as they are
+      --strict            also process ids, network, host name, /proc and /tmp
+      --shm-size SIZE     of the fresh /dev/shm (K M G T; default: as the host's; 0: no limit)
+      --limit KEY=VALUE   set a limit before COMMAND starts, e.g. shmmni=64; may be repeated
+      --root              without privileges: be root in the new user namespace, not yourself
+
+The namespace:
+      --name NAME         register it as NAME for as long as COMMAND runs
+      --wait              at the end wait for other processes that are still inside
+      --exec              become COMMAND instead of staying as its parent: nothing is removed at the end
+
+The program:
+      --chdir FOLDER      start it in FOLDER
+      --env KEY=VALUE     set a variable; may be repeated
+      --unset KEY         take a variable away; may be repeated
+      --die-with-parent   kill it when ipcns is killed
+
+  -v, --verbose           say which namespace was made and what was removed
+  -h, --help              this text
+
+Exit status: COMMAND's own, 128+N when signal N killed it, 125 when ipcns itself failed,
+126 when COMMAND cannot be executed, 127 when it is not found.
+
+Examples:
+  ipcns run -- make test                    a test suite that meets nobody else's IPC
+  ipcns run --name db -- postgres -D data   in another terminal: ipcns exec db -- ipcs
+  ipcns run -v --limit shmmax=1M -- ./prog  see what it leaves behind
+)";
+
+int run_command(int argc, char** argv) {
+    Options options = parse(argc, argv);
+    if (options.help) {
+        write_text(STDOUT_FILENO, run_help);
+        return 0;
+    }
+    if (options.replace) replace(options.launch);
+    return run_supervised(options);
+}
+
+} // namespace ipcns::cli

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tables and JSON.
+#include "table.hpp"
+
+#include <ipcns/text.hpp>
+
+#include <fmt/core.h>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+namespace ipcns::cli {
+namespace {
+
+// Characters, not bytes: text is well-formed UTF-8 by now.
+std::size_t width(std::string_view text) {
+    return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+std::string_view cut(std::string_view text, std::size_t most) {
+    std::size_t at = 0;
+    for (std::size_t count = 0; at < text.size(); ++at) {
+        if ((text[at] & 0xC0) != 0x80 && count++ == most) break;
+    }
+    return text.substr(0, at);
+}
+
+std::size_t terminal_width() {
+    struct winsize size {};
+    return ::isatty(STDOUT_FILENO) != 0 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+bool same_title(std::string_view a, std::string_view b) {
+    return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
+}
+
+} // namespace
+
+Json json_text(const std::string& raw) {
+    try {
+        Json value = raw;
+        (void)value.dump();
+        return value;
+    } catch (const Json::exception&) {
+        return escape(raw);
+    }
+}
+
+void Format::add_to(CLI::App& command) {
+    std::string titles;
+    for (const auto& column : columns_) titles += fmt::format("\n    {:<9} {}", column.title, column.help);
+    command.add_option("-o,--output", asked_, "columns to show, with commas between; +COLUMN adds to the usual ones")->type_name("COLUMNS");
+    command.add_flag("-n,--noheadings", no_headings_, "no line of headings");
+    command.add_flag("-J,--json", json_, "print JSON");
+    command.footer("Columns:" + titles);
+    command.callback([] {});
+    command.parse_complete_callback([this] {
+        if (!asked_.empty()) {
+            if (asked_[0] == '+')
+                chosen_ += "," + asked_.substr(1);
+            else
+                chosen_ = asked_;
+        }
+        (void)chosen(); // refuses a column that there is not
+    });
+}
+
+std::vector<std::size_t> Format::chosen() const {
+    std::vector<std::size_t> indices;
+    std::string_view rest = chosen_;
+    while (!rest.empty()) {
+        const std::string_view title = rest.substr(0, rest.find(','));
+        rest.remove_prefix(std::min(rest.size(), title.size() + 1));
+        const auto found = std::find_if(columns_.begin(), columns_.end(), [&](const Column& column) { return same_title(column.title, title); });
+        if (found == columns_.end()) throw CLI::ValidationError(fmt::format("there is no column {}", escape(title)));
+        indices.push_back(static_cast<std::size_t>(found - columns_.begin()));
+    }
+    if (indices.empty()) throw CLI::ValidationError("no columns to show");
+    return indices;
+}
+
+bool Format::shows(std::string_view title) const {
+    const auto indices = chosen();
+    return std::any_of(indices.begin(), indices.end(), [&](std::size_t i) { return title == columns_[i].title; });
+}
+
+Json Format::object(const std::vector<Cell>& row) const {
+    Json object = Json::object();
+    for (const std::size_t i : chosen()) object[columns_[i].key] = row[i].value;
+    return object;
+}
+
+void Format::print(const std::vector<std::vector<Cell>>& rows) const {
+    const auto indices = chosen();
+    std::vector<std::size_t> widths;
+    for (const std::size_t i : indices) {
+        std::size_t widest = no_headings_ ? 0 : std::strlen(columns_[i].title);
+        for (const auto& row : rows) widest = std::max(widest, width(row[i].text));
+        widths.push_back(widest);
+    }
+    const std::size_t edge = terminal_width();
+    std::string out;
+    const auto line = [&](auto text_of) {
+        std::size_t used = 0;
+        for (std::size_t n = 0; n < indices.size(); ++n) {
+            const bool last = n + 1 == indices.size();
+            std::string_view text = text_of(indices[n]);
+            if (last && edge > used) text = cut(text, edge - used);
+            const std::size_t gap = widths[n] - std::min(widths[n], width(text));
+            if (columns_[indices[n]].right) out.append(gap, ' ');
+            out += text;
+            if (last) break;
+            if (!columns_[indices[n]].right) out.append(gap, ' ');
+            out += ' ';
+            used += widths[n] + 1;
+        }
+        out += '\n';
+    };
+    if (!no_headings_) line([&](std::size_t i) { return std::string_view(columns_[i].title); });
+    for (const auto& row : rows) line([&](std::size_t i) { return std::string_view(row[i].text); });
+    std::fwrite(out.data(), 1, out.size(), stdout);
+}
+
+} // namespace ipcns::cli

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows of named columns, printed as a table or as JSON; the options that choose between them are the same for every command.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ipcns::cli {
+
+using Json = nlohmann::ordered_json;
+
+/// Text that another program chose, as a JSON value: as it is when it is UTF-8, escaped otherwise.
+Json json_text(const std::string& raw);
+
+struct Column {
+    const char* title;  ///< as in the heading and after -o
+    const char* key;    ///< in JSON
+    bool right = false; ///< numbers
+    const char* help = "";
+};
+
+/// What a column says of one thing, for people and for programs.
+struct Cell {
+    std::string text; ///< already escaped
+    Json value;
+};
+
+/// The options -o, -n and --json.
+class Format {
+public:
+    /// @param columns every column there is
+    /// @param standard titles of those that are shown without -o, with commas between
+    Format(std::vector<Column> columns, std::string standard) : columns_(std::move(columns)), chosen_(std::move(standard)) {}
+
+    /// Adds the options to a command.
+    void add_to(CLI::App& command);
+
+    [[nodiscard]] bool json() const { return json_; }
+    /// True when the column of this title is to be shown, so that what costs much is looked up only then.
+    [[nodiscard]] bool shows(std::string_view title) const;
+    /// Shows a column that is not shown without being asked for.
+    void also(const char* title) { chosen_ += std::string(",") + title; }
+
+    /// One JSON object of the chosen columns of a row (cells in the order of all columns).
+    [[nodiscard]] Json object(const std::vector<Cell>& row) const;
+
+    /// The table, on standard output. On a terminal the last column is cut at its edge.
+    void print(const std::vector<std::vector<Cell>>& rows) const;
+
+private:
+    [[nodiscard]] std::vector<std::size_t> chosen() const;
+
+    std::vector<Column> columns_;
+    std::string chosen_;
+    std::string asked_;
+    bool json_ = false;
+    bool no_headings_ = false;
+};
+
+} // namespace ipcns::cli

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the commands of ipcns-names share: how they are declared, and how they complain.
+#pragma once
+
+#include <ipcns/error.hpp>
+#include <ipcns/namespace.hpp>
+#include <ipcns/registry.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ipcns::cli {
+
+/// Each adds its subcommand to the program; when it is chosen its callback does the work and leaves the exit status in @p status.
+void add_create(CLI::App& program, int& status);
+void add_attach(CLI::App& program, int& status);
+void add_delete(CLI::App& program, int& status);
+void add_list(CLI::App& program, int& status);
+void add_pids(CLI::App& program, int& status);
+void add_identify(CLI::App& program, int& status);
+void add_monitor(CLI::App& program, int& status);
+
+/// "ipcns: MESSAGE" and "hint: HINT" on standard error.
+void complain(std::string_view message, std::string_view hint = {});
+void complain(const Error& error);
+
+/// Every name that the caller may see, of its own registry and of the system's.
+std::vector<RegisteredName> visible_names();
+
+/// The names of each namespace, joined by commas.
+std::map<NamespaceId, std::string> names_by_id(const std::vector<RegisteredName>& names);
+
+/// "123 (sleep 5), 124 (sh)".
+std::string describe_processes(const std::vector<pid_t>& pids);
+
+/// "postgres", or the number where there is no such user.
+std::string user_name(uid_t uid);
+
+} // namespace ipcns::cli
