@@ -22,11 +22,16 @@ void attach(const Options& options) {
 
 void add_attach(CLI::App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
-    auto* command = program.add_subcommand("attach", "Call the namespace TARGET (that of a container's process, for example) NAME. The name keeps it alive.\n"
-                                                     "`ipcns delete NAME` takes only the name away, not the objects.");
+    auto* command = program.add_subcommand(
+        "attach",
+        "Call the namespace TARGET (that of a container's process, for example) NAME. The name keeps it alive.\n"
+        "`ipcns delete NAME` takes only the name away, not the objects.");
     command->add_option("NAME", options->name, "the name")->required();
-    command->add_option("TARGET", options->target, "a process id, a /path, @INODE, another name, self or host")->required();
-    command->footer("Examples:\n  ipcns attach web 1234        # process 1234 and its /dev/shm\n  ipcns attach old @4026532177");
+    command
+        ->add_option("TARGET", options->target, "a process id, a /path, @INODE, another name, self or host")
+        ->required();
+    command->footer(
+        "Examples:\n  ipcns attach web 1234        # process 1234 and its /dev/shm\n  ipcns attach old @4026532177");
     command->callback([options] { attach(*options); });
 }
 

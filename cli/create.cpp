@@ -26,22 +26,32 @@ void create(const Options& options) {
     const Registry registry = Registry::of_caller();
     registry.create(options.name, how);
     if (options.verbose)
-        fmt::print(stderr, "ipcns: namespace {} made, held by {}\n", registry.open(options.name).ipc.id().inode,
-                   (registry.folder() / options.name).string());
+        fmt::print(stderr, "ipcns: namespace {} made, held by {}\n",
+                   registry.open(options.name).ipc.id().inode, (registry.folder() / options.name).string());
 }
 
 } // namespace
 
 void add_create(CLI::App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
-    auto* command = program.add_subcommand("create", "Make a new, empty namespace called NAME, with a /dev/shm of its own. It lives without a\n"
-                                                     "process, until `ipcns delete NAME` or the next reboot. Root's are in /run/ipcns/NAME, where\n"
-                                                     "other programs find them; other users' in $XDG_RUNTIME_DIR/ipcns/NAME.");
-    command->add_option("NAME", options->name, "a letter or _, then letters, digits, _ . or -, at most 63")->required();
-    command->add_option("--shm-size", options->shm_size, "size of its /dev/shm (K M G T; default: as the host's; 0: no limit)")->type_name("SIZE");
-    command->add_option("--limit", options->limits, "set a limit, e.g. shmmni=64; may be repeated")->type_name("KEY=VALUE")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    auto* command = program.add_subcommand(
+        "create",
+        "Make a new, empty namespace called NAME, with a /dev/shm of its own. It lives without a\n"
+        "process, until `ipcns delete NAME` or the next reboot. Root's are in /run/ipcns/NAME, where\n"
+        "other programs find them; other users' in $XDG_RUNTIME_DIR/ipcns/NAME.");
+    command->add_option("NAME", options->name, "a letter or _, then letters, digits, _ . or -, at most 63")
+        ->required();
+    command
+        ->add_option("--shm-size", options->shm_size,
+                     "size of its /dev/shm (K M G T; default: as the host's; 0: no limit)")
+        ->type_name("SIZE");
+    command->add_option("--limit", options->limits, "set a limit, e.g. shmmni=64; may be repeated")
+        ->type_name("KEY=VALUE")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     command->add_flag("-v,--verbose", options->verbose, "say which namespace was made");
-    command->footer("Examples:\n  ipcns create db\n  ipcns create --shm-size 1G --limit shmmax=512M ci-42\n  ipcns exec db -- ipcmk -Q");
+    command->footer(
+        "Examples:\n  ipcns create db\n  ipcns create --shm-size 1G --limit shmmax=512M ci-42\n  ipcns exec db -- ipcmk -Q");
     command->callback([options] { create(*options); });
 }
 

@@ -19,11 +19,13 @@ struct Options {
 
 void report(const std::string& name, const Leftovers& left, bool verbose) {
     if (!left.inside.empty())
-        fmt::print(stderr, "ipcns: the name {} is gone, but its namespace lives on with the processes inside: {}\n", name,
-                   describe_processes(left.inside));
+        fmt::print(stderr,
+                   "ipcns: the name {} is gone, but its namespace lives on with the processes inside: {}\n",
+                   name, describe_processes(left.inside));
     else if (verbose)
-        fmt::print(stderr, "ipcns: {} deleted; removed {} System V objects, {} POSIX queues, {} files in /dev/shm\n", name,
-                   left.sysv.objects(), left.queues.files, left.files.files);
+        fmt::print(stderr,
+                   "ipcns: {} deleted; removed {} System V objects, {} POSIX queues, {} files in /dev/shm\n",
+                   name, left.sysv.objects(), left.queues.files, left.files.files);
 }
 
 void delete_names(const Options& options, int& status) {
@@ -53,14 +55,19 @@ void delete_names(const Options& options, int& status) {
 
 void add_delete(CLI::App& program, int& status) {
     auto options = std::make_shared<Options>();
-    auto* command = program.add_subcommand("delete", "Take names away. Where nobody is inside, everything in the namespace is removed at once; processes that\n"
-                                                     "are inside keep it alive, and are named.");
+    auto* command = program.add_subcommand(
+        "delete",
+        "Take names away. Where nobody is inside, everything in the namespace is removed at once; processes that\n"
+        "are inside keep it alive, and are named.");
     command->add_option("NAME", options->names, "names to delete");
     command->add_flag("--all", options->all, "every name of yours");
     command->add_flag("--kill", options->kill, "end the processes inside first: SIGTERM, then SIGKILL");
-    command->add_option("--timeout", options->timeout, "between the two (5)")->type_name("SECONDS")->check(CLI::Range(0.0, 86400.0));
+    command->add_option("--timeout", options->timeout, "between the two (5)")
+        ->type_name("SECONDS")
+        ->check(CLI::Range(0.0, 86400.0));
     command->add_flag("-v,--verbose", options->verbose, "say what was removed");
-    command->footer("Goes on after a failure, and exits with 1 then.\n\nExamples:\n  ipcns delete db\n  ipcns delete --kill --timeout 30 db web");
+    command->footer(
+        "Goes on after a failure, and exits with 1 then.\n\nExamples:\n  ipcns delete db\n  ipcns delete --kill --timeout 30 db web");
     command->callback([options, &status] { delete_names(*options, status); });
 }
 

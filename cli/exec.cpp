@@ -27,7 +27,8 @@ constexpr struct option long_options[] = {
 };
 
 void say_place(const Place& place, const LaunchOptions& launch) {
-    say("entering " + std::to_string(place.ipc.id().inode) + (place.name.empty() ? "" : " (" + place.name + ")") +
+    say("entering " + std::to_string(place.ipc.id().inode) +
+        (place.name.empty() ? "" : " (" + place.name + ")") +
         (launch.isolation == Isolation::ipc_only ? ", mounts left alone"
          : place.shm                             ? ", with /dev/shm from " + escape(place.shm_from)
                                                  : ", with the caller's own /dev/shm"));
@@ -93,6 +94,7 @@ Examples:
 
 int exec_command(int argc, char** argv) {
     ProgramOptions options;
+    options.launch.has_signal_handlers = false;
     bool all = false;
     bool quiet = false;
     opterr = 0;
@@ -112,7 +114,9 @@ int exec_command(int argc, char** argv) {
         options.set_program(argc, argv, next);
         return exec_in_all(options, quiet);
     }
-    if (next == argc) throw UsageError("which namespace? TARGET is missing", "ipcns exec --help; `ipcns list` shows what there is");
+    if (next == argc)
+        throw UsageError("which namespace? TARGET is missing",
+                         "ipcns exec --help; `ipcns list` shows what there is");
     const Target target = Target::parse(argv[next++]);
     if (next < argc && std::string_view(argv[next]) == "--") ++next;
     options.set_program(argc, argv, next);

@@ -29,18 +29,14 @@ void complain(std::string_view message, std::string_view hint) {
     write_text(STDERR_FILENO, text);
 }
 
-void complain(const Error& error) {
-    complain(error.what(), error.hint());
-}
+void complain(const Error& error) { complain(error.what(), error.hint()); }
 
 int status_of(const Error& error) {
     const auto* program = dynamic_cast<const ProgramError*>(&error);
     return program != nullptr ? program->shell_status() : own_failure;
 }
 
-void say(const std::string& text) {
-    write_text(STDERR_FILENO, "ipcns: " + text + "\n");
-}
+void say(const std::string& text) { write_text(STDERR_FILENO, "ipcns: " + text + "\n"); }
 
 bool ProgramOptions::take(int option, const char* value) {
     switch (option) {
@@ -50,7 +46,8 @@ bool ProgramOptions::take(int option, const char* value) {
         const std::string text = value;
         const auto equals = text.find('=');
         if (equals == std::string::npos || equals == 0)
-            throw UsageError("'" + escape(text) + "' is not KEY=VALUE", "--env sets a variable, --unset KEY takes one away");
+            throw UsageError("'" + escape(text) + "' is not KEY=VALUE",
+                             "--env sets a variable, --unset KEY takes one away");
         set_.push_back(text);
         return true;
     }
@@ -85,7 +82,8 @@ void ProgramOptions::set_program(int argc, char** argv, int first) {
 void refuse_option(const char* command, int result, char** argv) {
     const std::string hint = std::string("ipcns ") + command + " --help lists the options";
     // A long option is refused after it was passed over; of a short one getopt tells the letter.
-    const std::string shown = optopt != 0 && optopt < 256 ? std::string("-") + static_cast<char>(optopt) : argv[optind - 1];
+    const std::string shown =
+        optopt != 0 && optopt < 256 ? std::string("-") + static_cast<char>(optopt) : argv[optind - 1];
     if (result == ':') throw UsageError("the option " + escape(shown) + " needs a value", hint);
     throw UsageError("there is no option " + escape(shown) + ", or it takes no value", hint);
 }

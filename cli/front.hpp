@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the commands of the front (run and exec, the hot path) share. Nothing here pulls in more than the C library and
-// std::string: the front is linked statically and has to start as fast as a C program.
+// What the commands of the front (run and exec, the hot path) share. Nothing here pulls in more than the C
+// library and std::string: the front is linked statically and has to start as fast as a C program.
 #pragma once
 
 #include <ipcns/error.hpp>
@@ -48,8 +48,8 @@ private:
     std::vector<std::string> set_, unset_;
 };
 
-constexpr int option_chdir = 1000, option_env = 1001, option_unset = 1002, option_root = 1003, option_ipc_only = 1004,
-              option_die = 1005;
+constexpr int option_chdir = 1000, option_env = 1001, option_unset = 1002, option_root = 1003,
+              option_ipc_only = 1004, option_die = 1005;
 
 /// A usage error for what getopt_long() has refused.
 [[noreturn]] void refuse_option(const char* command, int result, char** argv);

@@ -26,10 +26,12 @@ void identify(const Options& options) {
     const auto name = names.find(id);
     const bool is_host = Namespace::host_id() == id;
     const pid_t pid = options.pid != 0 ? options.pid : ::getpid();
-    const std::vector<Cell> row{
-        {std::to_string(id.inode), id.inode},
-        {name != names.end() ? name->second : is_host ? "host" : "-", name != names.end() ? Json(name->second) : Json()},
-        {std::to_string(pid), pid}};
+    const std::vector<Cell> row{{std::to_string(id.inode), id.inode},
+                                {name != names.end() ? name->second
+                                 : is_host           ? "host"
+                                                     : "-",
+                                 name != names.end() ? Json(name->second) : Json()},
+                                {std::to_string(pid), pid}};
     if (options.format.json())
         fmt::print("{}\n", options.format.object(row).dump(4));
     else
@@ -40,7 +42,8 @@ void identify(const Options& options) {
 
 void add_identify(CLI::App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
-    auto* command = program.add_subcommand("identify", "Say which namespace you (or process PID) are in, and its name if it has one.");
+    auto* command = program.add_subcommand(
+        "identify", "Say which namespace you (or process PID) are in, and its name if it has one.");
     command->add_option("PID", options->pid, "a process id")->check(CLI::PositiveNumber);
     options->format.add_to(*command);
     command->callback([options] { identify(*options); });

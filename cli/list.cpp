@@ -36,15 +36,12 @@ struct Options {
     bool quiet = false;
 };
 
-std::string join(const std::vector<std::string>& words) {
-    return fmt::format("{}", fmt::join(words, ","));
-}
+std::string join(const std::vector<std::string>& words) { return fmt::format("{}", fmt::join(words, ",")); }
 
-Json or_null(bool known, Json value) {
-    return known ? std::move(value) : Json();
-}
+Json or_null(bool known, Json value) { return known ? std::move(value) : Json(); }
 
-std::vector<Cell> row_of(const InventoryEntry& entry, const std::string& name, bool is_host, bool kept, const Options& options) {
+std::vector<Cell> row_of(const InventoryEntry& entry, const std::string& name, bool is_host, bool kept,
+                         const Options& options) {
     std::vector<std::string> held;
     if (!entry.processes.empty()) held.emplace_back("process");
     if (kept) held.emplace_back("keeper");
@@ -60,18 +57,26 @@ std::vector<Cell> row_of(const InventoryEntry& entry, const std::string& name, b
     const auto& contents = entry.contents;
     return {
         {std::to_string(entry.id.inode), entry.id.inode},
-        {!name.empty() ? name : is_host ? "host" : "-", or_null(!name.empty(), name)},
+        {!name.empty() ? name
+         : is_host     ? "host"
+                       : "-",
+         or_null(!name.empty(), name)},
         {std::to_string(entry.processes.size()), entry.processes.size()},
         {first ? std::to_string(first->pid) : "-", or_null(first.has_value(), first ? first->pid : 0)},
-        {first ? user_name(first->user) : "-", or_null(first.has_value(), first ? user_name(first->user) : "")},
+        {first ? user_name(first->user) : "-",
+         or_null(first.has_value(), first ? user_name(first->user) : "")},
         {held.empty() ? "-" : join(held), held},
         {first ? escape(first->command) : "-", first ? json_text(first->command) : Json()},
         {first ? std::to_string(first->user) : "-", or_null(first.has_value(), first ? first->user : 0)},
         {mounts.empty() ? "-" : join(mounts), mount_values},
-        {entry.descriptors.empty() ? "-" : fmt::format("{}", fmt::join(entry.descriptors, ",")), entry.descriptors},
-        {!contents ? "-" : options.bytes ? std::to_string(contents->segment_bytes) : format_size(contents->segment_bytes),
+        {entry.descriptors.empty() ? "-" : fmt::format("{}", fmt::join(entry.descriptors, ",")),
+         entry.descriptors},
+        {!contents       ? "-"
+         : options.bytes ? std::to_string(contents->segment_bytes)
+                         : format_size(contents->segment_bytes),
          or_null(contents.has_value(), contents ? contents->segment_bytes : 0)},
-        {!contents ? "-" : std::to_string(contents->objects), or_null(contents.has_value(), contents ? contents->objects : 0)},
+        {!contents ? "-" : std::to_string(contents->objects),
+         or_null(contents.has_value(), contents ? contents->objects : 0)},
     };
 }
 
@@ -94,7 +99,8 @@ void list(Options& options) {
     std::vector<std::vector<Cell>> rows;
     for (const auto& entry : inventory.entries) {
         const auto name = name_of.find(entry.id);
-        rows.push_back(row_of(entry, name == name_of.end() ? "" : name->second, entry.id == host, !entry.keepers.empty(), options));
+        rows.push_back(row_of(entry, name == name_of.end() ? "" : name->second, entry.id == host,
+                              !entry.keepers.empty(), options));
     }
     if (options.format.json()) {
         Json namespaces = Json::array();
@@ -109,7 +115,8 @@ void list(Options& options) {
     if (options.quiet) return;
     std::fflush(stdout);
     if (inventory.unseen != 0)
-        fmt::print(stderr, "ipcns: {} {} could not be looked at{}\n", inventory.unseen, inventory.unseen == 1 ? "process" : "processes",
+        fmt::print(stderr, "ipcns: {} {} could not be looked at{}\n", inventory.unseen,
+                   inventory.unseen == 1 ? "process" : "processes",
                    ::geteuid() == 0 ? "" : "; root sees those of all users");
     if (!inventory.descriptors_searched && options.descriptors == "auto")
         fmt::print(stderr, "ipcns: with so many processes, descriptors were not searched; --fds does\n");
@@ -119,12 +126,20 @@ void list(Options& options) {
 
 void add_list(CLI::App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
-    auto* command = program.add_subcommand("list", "List every IPC namespace that you may see: those with processes, those held by a mount, and those held only\n"
-                                                   "by an open descriptor.");
+    auto* command = program.add_subcommand(
+        "list",
+        "List every IPC namespace that you may see: those with processes, those held by a mount, and those held only\n"
+        "by an open descriptor.");
     options->format.add_to(*command);
-    command->add_option("--fds", options->descriptors, "search descriptors: auto (up to 1,000 processes), always (also --fds alone), never")
-        ->type_name("WHEN")->expected(0, 1)->default_str("always")->check(CLI::IsMember({"auto", "always", "never"}));
-    command->add_flag("--objects", options->objects, "also SHM and OBJECTS: what is in each, which means entering it");
+    command
+        ->add_option("--fds", options->descriptors,
+                     "search descriptors: auto (up to 1,000 processes), always (also --fds alone), never")
+        ->type_name("WHEN")
+        ->expected(0, 1)
+        ->default_str("always")
+        ->check(CLI::IsMember({"auto", "always", "never"}));
+    command->add_flag("--objects", options->objects,
+                      "also SHM and OBJECTS: what is in each, which means entering it");
     command->add_flag("-b,--bytes", options->bytes, "sizes in bytes");
     command->add_flag("-q,--quiet", options->quiet, "not a word about what could not be seen");
     command->callback([options] { list(*options); });

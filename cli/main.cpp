@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The front command. It does `run` and `exec` itself, because they are on people's hot path, and hands every other command to a
-// program of the libexec folder (or, as git does, to an ipcns-COMMAND in PATH), so that their libraries are loaded only
-// when they are needed.
+// The front command. It does `run` and `exec` itself, because they are on people's hot path, and hands every
+// other command to a program of the libexec folder (or, as git does, to an ipcns-COMMAND in PATH), so that
+// their libraries are loaded only when they are needed.
 #include "front.hpp"
 
 #include <ipcns/text.hpp>
@@ -37,21 +37,24 @@ constexpr Command commands[] = {
 };
 
 std::string overview() {
-    std::string text = "Usage: ipcns COMMAND [OPTION...] [ARGUMENT...]\n\n"
-                       "Run, name, enter and see the IPC namespaces of this host.\n\nCommands:\n";
+    std::string text =
+        "Usage: ipcns COMMAND [OPTION...] [ARGUMENT...]\n\n"
+        "Run, name, enter and see the IPC namespaces of this host.\n\nCommands:\n";
     for (const auto& command : commands) {
         std::string name = command.name;
         name.resize(10, ' ');
         text += "  " + name + command.summary + "\n";
     }
-    return text + "\n`ipcns help COMMAND` or `ipcns COMMAND --help` tells more. `ipcns --version` prints the version.\n"
-                  "\nBegin with:\n"
-                  "  ipcns run               a shell with IPC of its own\n"
-                  "  ipcns list              who has one on this host\n";
+    return text +
+           "\n`ipcns help COMMAND` or `ipcns COMMAND --help` tells more. `ipcns --version` prints the version.\n"
+           "\nBegin with:\n"
+           "  ipcns run               a shell with IPC of its own\n"
+           "  ipcns list              who has one on this host\n";
 }
 
 const Command* find_command(std::string_view name) {
-    const auto* found = std::find_if(std::begin(commands), std::end(commands), [&](const auto& command) { return name == command.name; });
+    const auto* found = std::find_if(std::begin(commands), std::end(commands),
+                                     [&](const auto& command) { return name == command.name; });
     return found == std::end(commands) ? nullptr : found;
 }
 
@@ -68,7 +71,8 @@ std::string nearest(std::string_view word) {
             row[0] = j;
             for (std::size_t i = 1; i <= name.size(); ++i) {
                 const std::size_t above = row[i];
-                row[i] = std::min({row[i] + 1, row[i - 1] + 1, diagonal + (name[i - 1] == word[j - 1] ? 0 : 1)});
+                row[i] =
+                    std::min({row[i] + 1, row[i - 1] + 1, diagonal + (name[i - 1] == word[j - 1] ? 0 : 1)});
                 diagonal = above;
             }
         }
@@ -80,18 +84,21 @@ std::string nearest(std::string_view word) {
     return best;
 }
 
-// Becomes a program of the libexec folder: the one of the installation (or build) that this program belongs to.
+// Becomes a program of the libexec folder: the one of the installation (or build) that this program belongs
+// to.
 [[noreturn]] void become_helper(const char* program, char** argv) {
     char self[PATH_MAX];
     const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self - 1);
     std::vector<std::string> places;
     if (length > 0) {
-        const auto folder = std::filesystem::path(std::string(self, static_cast<std::size_t>(length))).parent_path();
+        const auto folder =
+            std::filesystem::path(std::string(self, static_cast<std::size_t>(length))).parent_path();
         places.push_back(folder / "../libexec/ipcns" / program);
     }
     places.push_back(std::string(IPCNS_LIBEXECDIR "/") + program);
     for (const auto& place : places) ::execv(place.c_str(), argv);
-    complain(std::string("start ") + places.front() + ": " + std::strerror(errno), "a part of ipcns is missing: install it again");
+    complain(std::string("start ") + places.front() + ": " + std::strerror(errno),
+             "a part of ipcns is missing: install it again");
     std::exit(1);
 }
 
@@ -127,7 +134,8 @@ int main_command(int argc, char** argv) {
     }
     const std::string near = nearest(name);
     complain(std::string("there is no ") + (name[0] == '-' ? "option " : "command ") + escape(name),
-             near.empty() ? "ipcns --help lists the commands" : "did you mean " + near + "? ipcns --help lists the commands");
+             near.empty() ? "ipcns --help lists the commands"
+                          : "did you mean " + near + "? ipcns --help lists the commands");
     return 2;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ipcns monitor: names as they come and go. A name is renamed into and out of the registry's folder, which inotify(7) reports.
+// ipcns monitor: names as they come and go. A name is renamed into and out of the registry's folder, which
+// inotify(7) reports.
 #include "table.hpp"
 #include "tool.hpp"
 
@@ -33,7 +34,8 @@ std::string now() {
     const auto time = std::chrono::system_clock::now();
     const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
     const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(time - seconds).count();
-    return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(seconds)), micros);
+    return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z",
+                       fmt::gmtime(std::chrono::system_clock::to_time_t(seconds)), micros);
 }
 
 void print(const Options& options, const char* event, const Registry& registry, const std::string& name) {
@@ -54,7 +56,8 @@ void print(const Options& options, const char* event, const Registry& registry, 
 }
 
 void watch(int inotify, std::vector<Watched>& all, const Registry& registry) {
-    const int folder = ::inotify_add_watch(inotify, registry.folder().c_str(), IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR);
+    const int folder = ::inotify_add_watch(inotify, registry.folder().c_str(),
+                                           IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR);
     if (folder >= 0) {
         all.push_back({folder, registry, false});
         return;
@@ -83,7 +86,8 @@ void monitor(const Options& options) {
         for (ssize_t at = 0; at < length;) {
             const auto* event = reinterpret_cast<const struct inotify_event*>(buffer.data() + at);
             at += static_cast<ssize_t>(sizeof *event + event->len);
-            if ((event->mask & IN_Q_OVERFLOW) != 0) complain("monitor: more came than could be read; some names were not printed");
+            if ((event->mask & IN_Q_OVERFLOW) != 0)
+                complain("monitor: more came than could be read; some names were not printed");
             const std::string name = event->len != 0 ? event->name : "";
             for (std::size_t i = 0; i < all.size(); ++i) {
                 const Watched one = all[i];
@@ -91,7 +95,8 @@ void monitor(const Options& options) {
                 if (one.parent) {
                     if (name == one.registry.folder().filename()) watch(inotify.get(), all, one.registry);
                 } else if (is_name(name)) {
-                    print(options, (event->mask & IN_MOVED_TO) != 0 ? "created" : "deleted", one.registry, name);
+                    print(options, (event->mask & IN_MOVED_TO) != 0 ? "created" : "deleted", one.registry,
+                          name);
                 }
             }
         }
@@ -102,7 +107,9 @@ void monitor(const Options& options) {
 
 void add_monitor(CLI::App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
-    auto* command = program.add_subcommand("monitor", "Print names as they come and go, a line each (created NAME, deleted NAME), until interrupted.");
+    auto* command = program.add_subcommand(
+        "monitor",
+        "Print names as they come and go, a line each (created NAME, deleted NAME), until interrupted.");
     command->add_flag("-J,--json", options->json, "a JSON object a line: time, event, name, ns");
     command->callback([options] { monitor(*options); });
 }

@@ -22,9 +22,7 @@ void complain(std::string_view message, std::string_view hint) {
     if (!hint.empty()) fmt::print(stderr, "hint: {}\n", hint);
 }
 
-void complain(const Error& error) {
-    complain(error.what(), error.hint());
-}
+void complain(const Error& error) { complain(error.what(), error.hint()); }
 
 std::vector<RegisteredName> visible_names() {
     const Registry own = Registry::of_caller();
@@ -86,8 +84,9 @@ int main(int argc, char** argv) {
         return program.exit(help);
     } catch (const CLI::ParseError& error) {
         const auto chosen = program.get_subcommands();
-        complain(ipcns::escape(error.what()),
-                 fmt::format("ipcns {}--help tells more", chosen.empty() ? "" : chosen.front()->get_name() + " "));
+        complain(
+            ipcns::escape(error.what()),
+            fmt::format("ipcns {}--help tells more", chosen.empty() ? "" : chosen.front()->get_name() + " "));
         return 2;
     } catch (const ipcns::UsageError& error) {
         complain(error);

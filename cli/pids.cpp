@@ -54,11 +54,14 @@ void pids(const Options& options, bool table) {
 
 void add_pids(CLI::App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
-    auto* command = program.add_subcommand("pids", "Print the ids of the processes in a namespace, one a line; with -l or -o a table.");
-    command->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, self or host")->required();
+    auto* command = program.add_subcommand(
+        "pids", "Print the ids of the processes in a namespace, one a line; with -l or -o a table.");
+    command->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, self or host")
+        ->required();
     command->add_flag("-l,--long", options->details, "a table with users and commands");
     options->format.add_to(*command);
-    command->callback([options, command] { pids(*options, options->details || command->count("--output") != 0); });
+    command->callback(
+        [options, command] { pids(*options, options->details || command->count("--output") != 0); });
 }
 
 } // namespace ipcns::cli

@@ -66,14 +66,16 @@ Options parse(int argc, char** argv) {
         }
     }
     options.set_program(argc, argv, optind);
+    options.launch.has_signal_handlers = false;
     const auto& launch = options.launch;
     if (launch.shm_size && launch.isolation == Isolation::ipc_only)
         throw UsageError("--shm-size means nothing with --ipc-only", "--ipc-only leaves /dev/shm as it is");
     if (options.replace && (options.wait || !options.name.empty() || launch.isolation == Isolation::strict))
         throw UsageError("--exec gives up the parent that --wait, --name and --strict need");
     if (!options.name.empty() && launch.isolation == Isolation::strict)
-        throw UsageError("--name and --strict cannot be had together",
-                         "a name can be entered by others, who would not be in the strict run's other namespaces");
+        throw UsageError(
+            "--name and --strict cannot be had together",
+            "a name can be entered by others, who would not be in the strict run's other namespaces");
     return options;
 }
 
@@ -101,8 +103,9 @@ int run_supervised(Options& options) {
         Child child = supervisor.launch(options.launch);
         id = child.ipc().id();
         if (options.verbose) {
-            say("namespace " + std::to_string(id->inode) + (registry ? " (" + options.name + ")" : std::string()) +
-                " made for " + escape(options.launch.arguments[0]) + ", process " + std::to_string(child.pid()));
+            say("namespace " + std::to_string(id->inode) +
+                (registry ? " (" + options.name + ")" : std::string()) + " made for " +
+                escape(options.launch.arguments[0]) + ", process " + std::to_string(child.pid()));
             if (options.launch.isolation != Isolation::ipc_only && !child.has_shm() && !registry)
                 say("this host has no /dev/shm: there was none to make private");
         }
@@ -131,8 +134,8 @@ int run_supervised(Options& options) {
         if (left.inside.empty())
             say("namespace " + std::to_string(id->inode) + " gone; removed " + describe(left));
         else
-            say("namespace " + std::to_string(id->inode) + " left as it is, with processes still inside: " +
-                describe_processes(left.inside));
+            say("namespace " + std::to_string(id->inode) +
+                " left as it is, with processes still inside: " + describe_processes(left.inside));
     }
     return status.shell_status();
 }

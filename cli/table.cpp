@@ -18,7 +18,8 @@ namespace {
 
 // Characters, not bytes: text is well-formed UTF-8 by now.
 std::size_t width(std::string_view text) {
-    return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+    return static_cast<std::size_t>(
+        std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 std::string_view cut(std::string_view text, std::size_t most) {
@@ -53,7 +54,10 @@ Json json_text(const std::string& raw) {
 void Format::add_to(CLI::App& command) {
     std::string titles;
     for (const auto& column : columns_) titles += fmt::format("\n    {:<9} {}", column.title, column.help);
-    command.add_option("-o,--output", asked_, "columns to show, with commas between; +COLUMN adds to the usual ones")->type_name("COLUMNS");
+    command
+        .add_option("-o,--output", asked_,
+                    "columns to show, with commas between; +COLUMN adds to the usual ones")
+        ->type_name("COLUMNS");
     command.add_flag("-n,--noheadings", no_headings_, "no line of headings");
     command.add_flag("-J,--json", json_, "print JSON");
     command.footer("Columns:" + titles);
@@ -75,8 +79,11 @@ std::vector<std::size_t> Format::chosen() const {
     while (!rest.empty()) {
         const std::string_view title = rest.substr(0, rest.find(','));
         rest.remove_prefix(std::min(rest.size(), title.size() + 1));
-        const auto found = std::find_if(columns_.begin(), columns_.end(), [&](const Column& column) { return same_title(column.title, title); });
-        if (found == columns_.end()) throw CLI::ValidationError(fmt::format("there is no column {}", escape(title)));
+        const auto found = std::find_if(columns_.begin(), columns_.end(), [&](const Column& column) {
+            return same_title(column.title, title);
+        });
+        if (found == columns_.end())
+            throw CLI::ValidationError(fmt::format("there is no column {}", escape(title)));
         indices.push_back(static_cast<std::size_t>(found - columns_.begin()));
     }
     if (indices.empty()) throw CLI::ValidationError("no columns to show");
@@ -85,7 +92,8 @@ std::vector<std::size_t> Format::chosen() const {
 
 bool Format::shows(std::string_view title) const {
     const auto indices = chosen();
-    return std::any_of(indices.begin(), indices.end(), [&](std::size_t i) { return title == columns_[i].title; });
+    return std::any_of(indices.begin(), indices.end(),
+                       [&](std::size_t i) { return title == columns_[i].title; });
 }
 
 Json Format::object(const std::vector<Cell>& row) const {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of named columns, printed as a table or as JSON; the options that choose between them are the same for every command.
+// Rows of named columns, printed as a table or as JSON; the options that choose between them are the same for
+// every command.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -34,7 +35,8 @@ class Format {
 public:
     /// @param columns every column there is
     /// @param standard titles of those that are shown without -o, with commas between
-    Format(std::vector<Column> columns, std::string standard) : columns_(std::move(columns)), chosen_(std::move(standard)) {}
+    Format(std::vector<Column> columns, std::string standard)
+        : columns_(std::move(columns)), chosen_(std::move(standard)) {}
 
     /// Adds the options to a command.
     void add_to(CLI::App& command);

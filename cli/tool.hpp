@@ -15,7 +15,8 @@
 
 namespace ipcns::cli {
 
-/// Each adds its subcommand to the program; when it is chosen its callback does the work and leaves the exit status in @p status.
+/// Each adds its subcommand to the program; when it is chosen its callback does the work and leaves the exit
+/// status in @p status.
 void add_create(CLI::App& program, int& status);
 void add_attach(CLI::App& program, int& status);
 void add_delete(CLI::App& program, int& status);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A child process that shares memory (CLONE_VM) and descriptors (CLONE_FILES) while its parent thread sleeps (CLONE_VFORK).
+// A child process that shares memory (CLONE_VM) and descriptors (CLONE_FILES) while its parent thread sleeps
+// (CLONE_VFORK).
 //
-// Why not a thread: setns(2) into a user namespace wants a process of one thread, setns into a mount namespace
-// one that shares its working directory with nobody, and coming back wants privileges that are gone by then. Such a
-// child is both, and ends instead of coming back. It has no exit signal, so the program around us never sees a SIGCHLD and
-// its wait() never finds it (__WCLONE).
+// Why not a thread: setns(2) into a user namespace wants a process of one thread, setns into a mount
+// namespace one that shares its working directory with nobody, and coming back wants privileges that are gone
+// by then. Such a child is both, and ends instead of coming back. It has no exit signal, so the program
+// around us never sees a SIGCHLD and its wait() never finds it (__WCLONE).
 #include "errand.hpp"
 
 #include "error.hpp"
@@ -64,11 +65,11 @@ void errand(const char* what, unsigned long clone_flags, const std::function<voi
     sigset_t old;
     ::sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &old);
-    const pid_t child = ::clone(run, stack.top(), static_cast<int>(CLONE_VM | CLONE_VFORK | CLONE_FILES | clone_flags), &self);
+    constexpr unsigned long sharing = CLONE_VM | CLONE_VFORK | CLONE_FILES;
+    const pid_t child = ::clone(run, stack.top(), static_cast<int>(sharing | clone_flags), &self);
     const int number = errno;
     if (child > 0) {
-        while (::waitpid(child, nullptr, __WCLONE) < 0 && errno == EINTR) {
-        }
+        while (::waitpid(child, nullptr, __WCLONE) < 0 && errno == EINTR) {}
     }
     ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
     if (child < 0) fail(number, what);

@@ -4,9 +4,7 @@
 
 namespace ipcns {
 
-void fail(const std::string& what, std::string hint) {
-    throw Error(errno, what, std::move(hint));
-}
+void fail(const std::string& what, std::string hint) { throw Error(errno, what, std::move(hint)); }
 
 void fail(int number, const std::string& what, std::string hint) {
     throw Error(number, what, std::move(hint));

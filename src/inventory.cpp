@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who is where. One pass over /proc, shared between a few threads; a process costs one readlink(2), and another for its
-// mount namespace, whose mounts are then read once for all that share it.
+// Who is where. One pass over /proc, shared between a few threads; a process costs one readlink(2), and
+// another for its mount namespace, whose mounts are then read once for all that share it.
 #include <ipcns/inventory.hpp>
 
 #include "error.hpp"
@@ -51,7 +51,8 @@ void look_at(int proc, pid_t pid, bool descriptors, Share& share) {
     }
     Path path;
     std::snprintf(path.data(), path.size(), "%d/ns/mnt", pid);
-    if (const ino_t mounts = procfs::namespace_inode(proc, path.data())) share.mount_namespaces.try_emplace(mounts, pid);
+    if (const ino_t mounts = procfs::namespace_inode(proc, path.data()))
+        share.mount_namespaces.try_emplace(mounts, pid);
     if (!descriptors) return;
     std::snprintf(path.data(), path.size(), "%d/fd", pid);
     const Fd folder(::openat(proc, path.data(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -67,7 +68,8 @@ void look_at(int proc, pid_t pid, bool descriptors, Share& share) {
 }
 
 // Runs work(first, last, thread) on a few threads, each for its part of [0, count).
-template <class Work> void in_parallel(std::size_t count, unsigned threads, Work work) {
+template <class Work>
+void in_parallel(std::size_t count, unsigned threads, Work work) {
     std::vector<std::jthread> workers;
     for (unsigned i = 1; i < threads; ++i)
         workers.emplace_back([=, &work] { work(count * i / threads, count * (i + 1) / threads, i); });
@@ -112,7 +114,8 @@ std::optional<Namespace> open_entry(const InventoryEntry& entry) {
     }
 }
 
-// A keeper is an ipcns-keeper; of the caller's own names it is known for certain, of others' only its name tells.
+// A keeper is an ipcns-keeper; of the caller's own names it is known for certain, of others' only its name
+// tells.
 void set_keepers_apart(Inventory& inventory) {
     const Fd proc = procfs::open_proc();
     Path path;
@@ -140,16 +143,15 @@ Contents contents_inside() {
 
 } // namespace
 
-std::optional<Process> describe_process(pid_t pid) {
-    return describe(procfs::open_proc().get(), pid);
-}
+std::optional<Process> describe_process(pid_t pid) { return describe(procfs::open_proc().get(), pid); }
 
 std::vector<pid_t> processes_inside(const NamespaceId& id) {
     const Fd proc = procfs::open_proc();
     std::vector<pid_t> inside;
     for (const pid_t pid : procfs::numbers_in(proc.get(), ".")) {
         bool found = false;
-        procfs::each_namespace(proc.get(), pid, "ipc", [&](ino_t inode) { return found = inode == id.inode; });
+        procfs::each_namespace(proc.get(), pid, "ipc",
+                               [&](ino_t inode) { return found = inode == id.inode; });
         if (found) inside.push_back(pid);
     }
     return inside;

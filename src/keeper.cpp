@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Starting, finding and ending keepers. Leans on: a record lock (fcntl(2)) belongs to a process, ends with it, and F_GETLK
-// names its holder, so no pid is ever written down that could go stale.
+// Starting, finding and ending keepers. Leans on: a record lock (fcntl(2)) belongs to a process, ends with
+// it, and F_GETLK names its holder, so no pid is ever written down that could go stale.
 #include "keeper.hpp"
 
 #include "errand.hpp"
@@ -20,7 +20,8 @@
 namespace ipcns {
 namespace {
 
-// The keeper lies beside the program that runs, or where an installation of that program has it, or where this library was installed to.
+// The keeper lies beside the program that runs, or where an installation of that program has it, or where
+// this library was installed to.
 std::string keeper_program() {
     std::error_code ignored;
     const auto own = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
@@ -33,7 +34,8 @@ std::string keeper_program() {
 
 } // namespace
 
-StartedKeeper start_keeper(const std::string& name, const std::string& path, const CreateOptions& options, const Place* place) {
+StartedKeeper start_keeper(const std::string& name, const std::string& path, const CreateOptions& options,
+                           const Place* place) {
     std::array<int, 2> pair{};
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) fail("make a socket pair");
     StartedKeeper keeper{0, Fd(pair[0])};
@@ -50,8 +52,10 @@ StartedKeeper start_keeper(const std::string& name, const std::string& path, con
     ::sigemptyset(&*launch_options.signal_mask);
     // By way of a process that ends at once, so that the keeper is nobody's child: nobody has to reap it.
     errand("start a keeper", 0, [&] {
-        // A table of descriptors of its own, so that the keeper's end of the channel leaks into no other program.
-        if (::unshare(CLONE_FILES) != 0 || ::fcntl(theirs.get(), F_SETFD, 0) != 0) fail("hand a channel to the keeper");
+        // A table of descriptors of its own, so that the keeper's end of the channel leaks into no other
+        // program.
+        if (::unshare(CLONE_FILES) != 0 || ::fcntl(theirs.get(), F_SETFD, 0) != 0)
+            fail("hand a channel to the keeper");
         keeper.pid = launch(launch_options).pid();
     });
     theirs.reset();
@@ -81,9 +85,10 @@ void end_keeper(int folder) {
     // Asked again: the pidfd is of the process that holds the lock, not of one that got its number since.
     if (!process || find_keeper(folder) != pid) return;
     if (::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0) != 0) return;
-    struct pollfd polled {process.get(), POLLIN, 0};
-    while (::poll(&polled, 1, 5000) < 0 && errno == EINTR) {
-    }
+    struct pollfd polled {
+        process.get(), POLLIN, 0
+    };
+    while (::poll(&polled, 1, 5000) < 0 && errno == EINTR) {}
 }
 
 } // namespace ipcns

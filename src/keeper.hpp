@@ -17,9 +17,10 @@ struct StartedKeeper {
     Fd channel; ///< write a byte when the name is there; if it is closed before, the keeper ends
 };
 
-/// Starts a keeper in the folder @p path of a name to be, in a new namespace or, with @p place, in that one. The file
-/// "keeper" must be there. The keeper becomes nobody's child.
-StartedKeeper start_keeper(const std::string& name, const std::string& path, const CreateOptions& options, const Place* place);
+/// Starts a keeper in the folder @p path of a name to be, in a new namespace or, with @p place, in that one.
+/// The file "keeper" must be there. The keeper becomes nobody's child.
+StartedKeeper start_keeper(const std::string& name, const std::string& path, const CreateOptions& options,
+                           const Place* place);
 
 /// The keeper that holds the file "keeper" in @p folder, or 0.
 pid_t find_keeper(int folder);

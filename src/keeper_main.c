@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ipcns-keeper NAME CHANNEL: keeps an ordinary user's named namespace alive by being in it. nsfs files cannot be bind mounted without
- * privileges, so a process it must be; this one is as small as they come.
+ * ipcns-keeper NAME CHANNEL: keeps an ordinary user's named namespace alive by being in it. nsfs files cannot be
+ * bind mounted without privileges, so a process it must be; this one is as small as they come.
  *
- * It is started in the folder of the name, inside the namespaces that it is to keep. It locks the file "keeper" there: the kernel then tells
- * everybody which process it is (fcntl(2), F_GETLK) for exactly as long as it lives. Then it says so on CHANNEL and waits for a
- * byte, which means that the name has appeared; when the channel closes without one, whoever wanted the name has died, and it ends.
+ * It is started in the folder of the name, inside the namespaces that it is to keep. It locks the file "keeper"
+ * there: the kernel then tells everybody which process it is (fcntl(2), F_GETLK) for exactly as long as it lives.
+ * Then it says so on CHANNEL and waits for a byte, which means that the name has appeared; when the channel closes
+ * without one, whoever wanted the name has died, and it ends.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -27,7 +28,8 @@ int main(int argc, char** argv) {
 
     (void)setsid();
     if (chdir("/") != 0) return 1;
-    /* Nobody may wait in vain for the end of a pipe because the keeper still has it; the lock file stays, without a second one. */
+    /* Nobody may wait in vain for the end of a pipe because the keeper still has it. The lock file must not be
+     * closed: with any descriptor of it the lock would go. */
     for (int fd = 0; fd < 3; ++fd) {
         if (fd == channel || fd == lock_file) continue;
         close(fd);

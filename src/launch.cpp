@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Running programs in a namespace.
 //
-// The way in: everything that needs memory or may throw is done first and laid down in a Plan. Then clone(2), and the child walks through
-// the plan with system calls alone. There are two ways to be cloned:
+// The way in: everything that needs memory or may throw is done first and laid down in a Plan. Then clone(2),
+// and the child walks through the plan with system calls alone. There are two ways to be cloned:
 //
-//  - quick: CLONE_VM | CLONE_VFORK | CLONE_FILES. No page tables are copied; the parent sleeps until the exec, finds a failure in the
-//    plan itself, and the descriptors that the child opened (its namespace, its /dev/shm) in its own table. exec(2) gives the
+//  - quick: CLONE_VM | CLONE_VFORK | CLONE_FILES. No page tables are copied; the parent sleeps until the
+// exec, finds a failure in the
+//    plan itself, and the descriptors that the child opened (its namespace, its /dev/shm) in its own table.
+// exec(2) gives the
 //    child a table of its own and closes them there.
-//  - separate: a copy of the process, for what a process that shares memory may not do: make a user namespace from
-//    within (unshare(2)), or stay on as the init of a pid namespace. It reports over a socket, descriptors included.
+//  - separate: a copy of the process, for what a process that shares memory may not do: make a user namespace
+// from
+//    within (unshare(2)), or stay on as the init of a pid namespace. It reports over a socket, descriptors
+// included.
 #include "launch.hpp"
 
 #include "error.hpp"
@@ -69,8 +73,10 @@ bool put_mount(Plan& plan, int mount, const char* path, bool& put) noexcept {
 }
 
 bool set_up_mounts(Plan& plan) noexcept {
-    // Without this, mounts made here would be seen outside; with MS_PRIVATE later ones from outside would not come in.
-    if (::mount("none", "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0) return failed(plan, "cut off the mounts of", "/");
+    // Without this, mounts made here would be seen outside; with MS_PRIVATE later ones from outside would not
+    // come in.
+    if (::mount("none", "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0)
+        return failed(plan, "cut off the mounts of", "/");
     bool put = false;
     if (plan.new_shm) {
         const int mount = new_tmpfs(plan.shm_size);
@@ -83,17 +89,25 @@ bool set_up_mounts(Plan& plan) noexcept {
     } else if (plan.shm_mount >= 0 && !put_mount(plan, plan.shm_mount, "/dev/shm", put)) {
         return false;
     }
-    if (plan.mqueue_folder) {
-        const int mount = new_mqueue();
-        if (mount < 0 && errno != ENODEV) return failed(plan, "make a mount of queues for", "/dev/mqueue");
-        if (mount >= 0) {
-            if (!put_mount(plan, mount, "/dev/mqueue", put)) return false;
-            if (put && plan.keep)
-                plan.queues = mount;
-            else
-                ::close(mount);
-        }
+    return true;
+}
+
+// Its queues: on /dev/mqueue where that is wanted, and in any case for the parent, who has to see at the end
+// whether any are left.
+bool set_up_queues(Plan& plan) noexcept {
+    const bool attach = plan.mounts && plan.mqueue_folder;
+    if (!attach && !plan.keep) return true;
+    const int mount = new_mqueue();
+    if (mount < 0) {
+        // No POSIX queues in this kernel, or (EPERM) no right to mount in a mount namespace that is not ours.
+        return errno == ENODEV || !attach || failed(plan, "make a mount of queues for", "/dev/mqueue");
     }
+    bool put = false;
+    if (attach && !put_mount(plan, mount, "/dev/mqueue", put)) return false;
+    if (plan.keep)
+        plan.queues = mount;
+    else
+        ::close(mount);
     return true;
 }
 
@@ -129,7 +143,8 @@ bool set_up_strict(Plan& plan) noexcept {
 bool set_up(Plan& plan) noexcept {
     if (plan.join_user >= 0 && ::setns(plan.join_user, CLONE_NEWUSER) != 0)
         return failed(plan, "join the user namespace that owns the IPC namespace");
-    if (plan.join_ipc >= 0 && ::setns(plan.join_ipc, CLONE_NEWIPC) != 0) return failed(plan, "enter the IPC namespace");
+    if (plan.join_ipc >= 0 && ::setns(plan.join_ipc, CLONE_NEWIPC) != 0)
+        return failed(plan, "enter the IPC namespace");
     if (plan.unshare != 0 && ::unshare(static_cast<int>(plan.unshare)) != 0) {
         plan.report = {Report::Kind::refused, errno, "make the namespaces", nullptr};
         return false;
@@ -143,9 +158,12 @@ bool set_up(Plan& plan) noexcept {
     }
     if (!set_limits(plan)) return false;
     if (plan.mounts && !set_up_mounts(plan)) return false;
+    if (!set_up_queues(plan)) return false;
     if (plan.strict && !set_up_strict(plan)) return false;
-    // A user namespace owned by the caller has the caller as its root; a second one inside gives back the name.
-    const bool rename = plan.join_user >= 0 ? plan.own_name && ::geteuid() == 0 : plan.write_map && plan.own_name;
+    // A user namespace owned by the caller has the caller as its root; a second one inside gives back the
+    // name.
+    const bool rename =
+        plan.join_user >= 0 ? plan.own_name && ::geteuid() == 0 : plan.write_map && plan.own_name;
     if (rename) {
         if (::unshare(CLONE_NEWUSER) != 0) {
             plan.report = {Report::Kind::refused, errno, "make the inner user namespace", nullptr};
@@ -153,11 +171,14 @@ bool set_up(Plan& plan) noexcept {
         }
         if (const char* file = write_user_map(plan.inner_map)) return failed(plan, "write", file);
     }
-    if (plan.directory[0] != '\0' && ::chdir(plan.directory) != 0) return failed(plan, "change to the folder", plan.directory);
+    if (plan.directory[0] != '\0' && ::chdir(plan.directory) != 0)
+        return failed(plan, "change to the folder", plan.directory);
     if (plan.die_with_parent) {
         // Last, because a change of credentials takes it back. The parent may be gone already.
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-        struct pollfd parent {plan.parent_pidfd, POLLIN, 0};
+        struct pollfd parent {
+            plan.parent_pidfd, POLLIN, 0
+        };
         if (::poll(&parent, 1, 0) > 0) ::_exit(125);
     }
     return true;
@@ -166,9 +187,12 @@ bool set_up(Plan& plan) noexcept {
 // The dispositions and the mask as the program is to have them.
 void set_up_signals(const Plan& plan) noexcept {
     struct sigaction action {};
-    // A handler of the parent's must not run between the unblocking and the exec: the memory may be the parent's.
-    for (int number = 1; number < 65; ++number) {
-        if (::sigaction(number, nullptr, &action) != 0 || action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) continue;
+    // A handler of the parent's must not run between the unblocking and the exec: the memory may be the
+    // parent's.
+    for (int number = plan.handlers ? 1 : 65; number < 65; ++number) {
+        if (::sigaction(number, nullptr, &action) != 0 || action.sa_handler == SIG_DFL ||
+            action.sa_handler == SIG_IGN)
+            continue;
         action.sa_handler = SIG_DFL;
         action.sa_flags = 0;
         ::sigaction(number, &action, nullptr);
@@ -194,7 +218,8 @@ void execute(Plan& plan) noexcept {
         }
         if (errno == EACCES) {
             number = EACCES;
-        } else if (errno != ENOENT && errno != ENOTDIR && errno != ESTALE && errno != ENODEV && errno != ETIMEDOUT) {
+        } else if (errno != ENOENT && errno != ENOTDIR && errno != ESTALE && errno != ENODEV &&
+                   errno != ETIMEDOUT) {
             number = errno;
             break;
         }
@@ -235,8 +260,7 @@ void tell(int channel, const Message& message, const int* fds = nullptr, std::si
         fields->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);
         std::memcpy(CMSG_DATA(fields), fds, sizeof(int) * fd_count);
     }
-    while (::sendmsg(channel, &header, MSG_NOSIGNAL) < 0 && errno == EINTR) {
-    }
+    while (::sendmsg(channel, &header, MSG_NOSIGNAL) < 0 && errno == EINTR) {}
 }
 
 // Sends what was made: bit i of the message's value says that descriptor number i is among them.
@@ -261,8 +285,9 @@ void tell_failure(const Plan& plan) noexcept {
     tell(plan.channel, message);
 }
 
-// Process 1 of a strict run: starts the program, reaps what is orphaned, tells the supervisor what becomes of the program, and
-// ends with it; the kernel then ends whoever is left in the pid namespace. All signals are blocked, so that the terminal's don't matter.
+// Process 1 of a strict run: starts the program, reaps what is orphaned, tells the supervisor what becomes of
+// the program, and ends with it; the kernel then ends whoever is left in the pid namespace. All signals are
+// blocked, so that the terminal's don't matter.
 [[noreturn]] void be_init(Plan& plan) noexcept {
     int pidfd = -1;
     const pid_t program = ::clone(program_of_init, plan.init_stack,
@@ -324,7 +349,8 @@ std::vector<char*> pointers(std::vector<std::string>& strings, std::size_t room_
 
 void check_text(const std::vector<std::string>& texts, const char* what) {
     for (const auto& text : texts) {
-        if (text.find('\0') != std::string::npos) throw UsageError(std::string(what) + " cannot contain a zero byte");
+        if (text.find('\0') != std::string::npos)
+            throw UsageError(std::string(what) + " cannot contain a zero byte");
     }
 }
 
@@ -349,7 +375,8 @@ std::vector<std::string> program_candidates(const std::string& program, char* co
     }
 }
 
-// A copy of the place's /dev/shm, attached to nothing. Such a copy can only be made in the mount namespace where the original lies.
+// A copy of the place's /dev/shm, attached to nothing. Such a copy can only be made in the mount namespace
+// where the original lies.
 Fd borrow_shm(const Place& place, bool joins_user) {
     if (!place.shm) return {};
     Fd copy;
@@ -366,7 +393,8 @@ Fd borrow_shm(const Place& place, bool joins_user) {
             const Fd user = place.ipc.owner();
             if (::setns(user.get(), CLONE_NEWUSER) != 0) fail("join the user namespace of " + place.shm_from);
         }
-        if (place.mounts && ::setns(place.mounts.get(), CLONE_NEWNS) != 0) fail("join the mount namespace of " + place.shm_from);
+        if (place.mounts && ::setns(place.mounts.get(), CLONE_NEWNS) != 0)
+            fail("join the mount namespace of " + place.shm_from);
         take();
     });
     return copy;
@@ -381,19 +409,23 @@ void throw_report(const Report& report, const LaunchOptions& options, bool with_
                                ? "it is in no folder of PATH"
                                : "");
     case Report::Kind::limit:
-        fail(report.error, std::string("set the limit ") + report.what + "=" + report.detail, limit_hint(report.error));
-    case Report::Kind::refused: fail(report.error, report.what + detail, refusal_hint(report.error, with_user));
+        fail(report.error, std::string("set the limit ") + report.what + "=" + report.detail,
+             limit_hint(report.error));
+    case Report::Kind::refused:
+        fail(report.error, report.what + detail, refusal_hint(report.error, with_user));
     case Report::Kind::setup: break;
     }
     std::string hint;
     if (report.error == EPERM && report.detail != nullptr && std::strcmp(report.detail, "/proc") == 0)
-        hint = "a container that hides parts of /proc forbids new mounts of it; leave out --strict, or run it outside";
+        hint =
+            "a container that hides parts of /proc forbids new mounts of it; leave out --strict, or run it outside";
     else if (report.error == ENODEV)
         hint = "this kernel lacks that file system";
     else if (report.error == ENOSYS)
         hint = "Linux 5.2 or newer is needed, and no seccomp filter that hides fsopen(2)";
     else if ((report.error == EPERM || report.error == EACCES) && report.detail == nullptr)
-        hint = "only the owner of the namespace may enter, or root (CAP_SYS_ADMIN in the user namespace that owns it)";
+        hint =
+            "only the owner of the namespace may enter, or root (CAP_SYS_ADMIN in the user namespace that owns it)";
     fail(report.error, report.what + detail, hint);
 }
 
@@ -452,12 +484,11 @@ private:
             plan.mask = *options.signal_mask;
         else
             ::pthread_sigmask(SIG_SETMASK, nullptr, &plan.mask);
+        plan.handlers = options.has_signal_handlers;
         plan.child_ignored = options.child_action && options.child_action->sa_handler == SIG_IGN;
     }
 
-    void prepare_mounts() {
-        plan.mqueue_folder = ::faccessat(AT_FDCWD, "/dev/mqueue", F_OK, 0) == 0;
-    }
+    void prepare_mounts() { plan.mqueue_folder = ::faccessat(AT_FDCWD, "/dev/mqueue", F_OK, 0) == 0; }
 
     void prepare_new() {
         flags = CLONE_NEWIPC;
@@ -477,8 +508,8 @@ private:
         if (!with_user) return;
         flags |= CLONE_NEWUSER;
         plan.write_map = true;
-        // Limits are for the root of the user namespace that owns the IPC namespace: then the caller is that one first,
-        // and itself again in a second user namespace inside.
+        // Limits are for the root of the user namespace that owns the IPC namespace: then the caller is that
+        // one first, and itself again in a second user namespace inside.
         const bool as_root = options.map_root || !options.limits.empty();
         const uid_t uid = ::geteuid();
         const gid_t gid = ::getegid();
@@ -492,7 +523,8 @@ private:
     }
 
     void prepare_place(const Place& place) {
-        if (options.isolation == Isolation::strict) throw UsageError("a place that exists cannot be entered strictly");
+        if (options.isolation == Isolation::strict)
+            throw UsageError("a place that exists cannot be entered strictly");
         const bool inside = place.ipc.id() == Namespace::current().id();
         if (!inside) {
             plan.join_ipc = place.ipc.fd();
@@ -517,7 +549,8 @@ private:
         struct stat own {};
         struct stat theirs {};
         const char* hint = "only its owner may, or root";
-        const std::string what = "enter the IPC namespace " + (place.name.empty() ? std::to_string(place.ipc.id().inode) : place.name);
+        const std::string what = "enter the IPC namespace " +
+                                 (place.name.empty() ? std::to_string(place.ipc.id().inode) : place.name);
         Fd owner(::ioctl(place.ipc.fd(), NS_GET_USERNS));
         if (!owner || ::stat("/proc/thread-self/ns/user", &own) != 0 || ::fstat(owner.get(), &theirs) != 0 ||
             (own.st_dev == theirs.st_dev && own.st_ino == theirs.st_ino))
@@ -543,12 +576,12 @@ private:
 };
 
 void reap(pid_t pid) {
-    while (::waitpid(pid, nullptr, __WALL) < 0 && errno == EINTR) {
-    }
+    while (::waitpid(pid, nullptr, __WALL) < 0 && errno == EINTR) {}
 }
 
 bool is_empty(int folder) {
     const Fd again(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!again) return false;
     alignas(8) char buffer[512];
     long length = 0;
     // "." and ".." are 24 bytes each.
@@ -583,7 +616,8 @@ bool receive(int channel, Message& message, Fd (&fds)[Message::most_fds]) {
     const unsigned char* data = fields != nullptr ? CMSG_DATA(fields) : nullptr;
     const std::size_t count = fields != nullptr ? (fields->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
     std::size_t taken = 0;
-    for (std::size_t i = 0; message.kind == Message::Kind::ready && i < Message::most_fds && taken < count; ++i) {
+    for (std::size_t i = 0; message.kind == Message::Kind::ready && i < Message::most_fds && taken < count;
+         ++i) {
         if ((message.value & (1 << i)) == 0) continue;
         int fd = -1;
         std::memcpy(&fd, data + taken++ * sizeof(int), sizeof fd);
@@ -603,8 +637,7 @@ public:
         {
             const Stack stack;
             const AllSignalsBlocked blocked;
-            pid = ::clone(quick_child, stack.top(),
-                          static_cast<int>(CLONE_VM | CLONE_VFORK | CLONE_FILES | preparation.flags | SIGCHLD), &plan);
+            pid = ::clone(quick_child, stack.top(), static_cast<int>(sharing | preparation.flags), &plan);
             number = errno;
         }
         if (pid < 0) refuse(number, preparation);
@@ -651,7 +684,8 @@ public:
         }
         if (!ready) {
             reap(pid);
-            fail(ECANCELED, "start " + escape(preparation.options.arguments[0]), "the new process was killed from outside");
+            fail(ECANCELED, "start " + escape(preparation.options.arguments[0]),
+                 "the new process was killed from outside");
         }
         Child child = finish(preparation, pid, std::move(fds[0]), std::move(fds[1]), std::move(fds[2]));
         if (plan.strict) {
@@ -671,12 +705,16 @@ private:
         const Place* place = preparation.options.place;
         if (place == nullptr && !ipc) {
             reap(pid);
-            fail(ECANCELED, "start " + escape(preparation.options.arguments[0]), "the new process was killed from outside");
+            fail(ECANCELED, "start " + escape(preparation.options.arguments[0]),
+                 "the new process was killed from outside");
         }
         if (place != nullptr) ipc.reset(::fcntl(place->ipc.fd(), F_DUPFD_CLOEXEC, 3));
         Child child(pid, Namespace::from_fd(std::move(ipc)));
         child.shm_ = std::move(shm);
-        child.queues_ = std::move(queues);
+        // A folder that is open is enough to look into it later. The mount itself goes now, while the program
+        // starts: closing it waits for an RCU grace period, some 60 us, which at the end would be for
+        // nothing.
+        if (queues) child.queues_ = Fd(::openat(queues.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         child.place_ = place != nullptr;
         return child;
     }

@@ -10,7 +10,8 @@
 
 namespace ipcns {
 
-/// Why a child could not become the program. The pointers are to text that parent and child both have at that address.
+/// Why a child could not become the program. The pointers are to text that parent and child both have at that
+/// address.
 struct Report {
     enum class Kind { setup, refused, limit, program };
     Kind kind = Kind::setup;
@@ -49,6 +50,7 @@ struct Plan {
     char* const* candidates = nullptr;
     const char* directory = "";
     sigset_t mask{};
+    bool handlers = true;       ///< the parent may have signal handlers
     bool child_ignored = false; ///< SIGCHLD was ignored when we were started
 
     // For a separate child.

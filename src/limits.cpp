@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The limits of an IPC namespace: files of /proc/sys that show and take the values of the namespace of whoever opens them.
+// The limits of an IPC namespace: files of /proc/sys that show and take the values of the namespace of
+// whoever opens them.
 #include <ipcns/limits.hpp>
 
 #include "error.hpp"
@@ -24,16 +25,20 @@ constexpr LimitKey keys[] = {
     {"shmall", "/proc/sys/kernel/shmall", 1, "System V shared memory in all, pages"},
     {"shmmax", "/proc/sys/kernel/shmmax", 1, "largest System V segment, bytes"},
     {"shmmni", "/proc/sys/kernel/shmmni", 1, "System V segments"},
-    {"shm_rmid_forced", "/proc/sys/kernel/shm_rmid_forced", 1, "remove a segment when nobody is attached: 0 or 1"},
+    {"shm_rmid_forced", "/proc/sys/kernel/shm_rmid_forced", 1,
+     "remove a segment when nobody is attached: 0 or 1"},
     {"msg_next_id", "/proc/sys/kernel/msg_next_id", 1, "wanted id of the next queue, -1 for any"},
     {"sem_next_id", "/proc/sys/kernel/sem_next_id", 1, "wanted id of the next semaphore set, -1 for any"},
     {"shm_next_id", "/proc/sys/kernel/shm_next_id", 1, "wanted id of the next segment, -1 for any"},
     {"auto_msgmni", "/proc/sys/kernel/auto_msgmni", 1, "without effect since Linux 3.19"},
     {"queues_max", "/proc/sys/fs/mqueue/queues_max", 1, "POSIX queues"},
     {"msg_max", "/proc/sys/fs/mqueue/msg_max", 1, "most messages that a POSIX queue may be made for"},
-    {"msgsize_max", "/proc/sys/fs/mqueue/msgsize_max", 1, "largest message that a POSIX queue may be made for, bytes"},
-    {"msg_default", "/proc/sys/fs/mqueue/msg_default", 1, "messages of a POSIX queue made without attributes"},
-    {"msgsize_default", "/proc/sys/fs/mqueue/msgsize_default", 1, "message size of a POSIX queue made without attributes, bytes"},
+    {"msgsize_max", "/proc/sys/fs/mqueue/msgsize_max", 1,
+     "largest message that a POSIX queue may be made for, bytes"},
+    {"msg_default", "/proc/sys/fs/mqueue/msg_default", 1,
+     "messages of a POSIX queue made without attributes"},
+    {"msgsize_default", "/proc/sys/fs/mqueue/msgsize_default", 1,
+     "message size of a POSIX queue made without attributes, bytes"},
 };
 
 std::string normalise(const LimitKey& key, std::string_view value) {
@@ -41,8 +46,9 @@ std::string normalise(const LimitKey& key, std::string_view value) {
     int numbers = 0;
     const auto refuse = [&] {
         throw UsageError("'" + escape(value) + "' is not a value for the limit " + key.name,
-                         key.numbers == 1 ? "it takes one number, e.g. " + std::string(key.name) + "=4096 or 64K"
-                                          : "it takes four numbers, e.g. sem=250,32000,32,128");
+                         key.numbers == 1
+                             ? "it takes one number, e.g. " + std::string(key.name) + "=4096 or 64K"
+                             : "it takes four numbers, e.g. sem=250,32000,32,128");
     };
     std::string_view rest = value;
     while (!rest.empty()) {
@@ -75,9 +81,7 @@ std::string known_keys() {
 
 } // namespace
 
-std::span<const LimitKey> limit_keys() noexcept {
-    return keys;
-}
+std::span<const LimitKey> limit_keys() noexcept { return keys; }
 
 const LimitKey* find_limit_key(std::string_view name) noexcept {
     for (const std::string_view prefix : {"kernel.", "fs.mqueue."}) {
@@ -97,7 +101,8 @@ Limit Limit::parse(std::string_view text) {
     if (equals == std::string_view::npos)
         throw UsageError("'" + escape(text) + "' is not KEY=VALUE", "for example shmmax=64M");
     const LimitKey* key = find_limit_key(text.substr(0, equals));
-    if (key == nullptr) throw UsageError("there is no limit '" + escape(text.substr(0, equals)) + "'", known_keys());
+    if (key == nullptr)
+        throw UsageError("there is no limit '" + escape(text.substr(0, equals)) + "'", known_keys());
     return {key, normalise(*key, text.substr(equals + 1))};
 }
 
@@ -127,8 +132,10 @@ int write_limit_raw(const char* path, const char* value, std::size_t length) noe
 std::string limit_hint(int number) {
     switch (number) {
     case EPERM:
-    case EACCES: return "setting limits wants root in the user namespace that owns the IPC namespace (Linux 6.0 or newer), or root";
-    case EROFS: return "/proc/sys is mounted read-only here, as container runtimes do; run it outside, or in a privileged container";
+    case EACCES:
+        return "setting limits wants root in the user namespace that owns the IPC namespace (Linux 6.0 or newer), or root";
+    case EROFS:
+        return "/proc/sys is mounted read-only here, as container runtimes do; run it outside, or in a privileged container";
     case ENOENT: return "this kernel has no such limit";
     case EINVAL:
     case ERANGE: return "the kernel does not take this value";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mounts by descriptor: fsopen(2), fsmount(2), open_tree(2), move_mount(2), all since Linux 5.2. A mount that is attached
-// to nothing goes when its last descriptor is closed, so nothing leaks when a step fails.
+// Mounts by descriptor: fsopen(2), fsmount(2), open_tree(2), move_mount(2), all since Linux 5.2. A mount that
+// is attached to nothing goes when its last descriptor is closed, so nothing leaks when a step fails.
 #include "mounts.hpp"
 
 #include <fcntl.h>
@@ -28,7 +28,8 @@ std::string shm_size_option(const std::optional<std::uint64_t>& wanted) {
     struct statfs host {};
     if (::statfs("/dev/shm", &host) != 0 || host.f_type != tmpfs_magic) return {};
     // A tmpfs without a limit reports no blocks, and "0" asks for exactly that.
-    return std::to_string(static_cast<std::uint64_t>(host.f_blocks) * static_cast<std::uint64_t>(host.f_bsize));
+    return std::to_string(static_cast<std::uint64_t>(host.f_blocks) *
+                          static_cast<std::uint64_t>(host.f_bsize));
 }
 
 int new_tmpfs(const char* size) noexcept {
@@ -63,7 +64,8 @@ int attach_mount(int mount, int folder, const char* path) noexcept {
 
 bool is_mount_root(int fd) noexcept {
     struct statx about {};
-    return ::statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &about) == 0 && (about.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+    return ::statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &about) == 0 &&
+           (about.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
 } // namespace ipcns

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One IPC namespace. Leans on: /proc/thread-self/ns/ipc is that of the calling thread (/proc/self is the main thread's);
-// an open nsfs file keeps its namespace alive; setns(2) with CLONE_NEWIPC moves one thread and, with CLONE_NEWUSER, only a
-// process of one thread (namespaces(7), setns(2)).
+// One IPC namespace. Leans on: /proc/thread-self/ns/ipc is that of the calling thread (/proc/self is the main
+// thread's); an open nsfs file keeps its namespace alive; setns(2) with CLONE_NEWIPC moves one thread and,
+// with CLONE_NEWUSER, only a process of one thread (namespaces(7), setns(2)).
 #include <ipcns/namespace.hpp>
 
 #include "errand.hpp"
@@ -27,13 +27,9 @@ namespace {
 
 constexpr const char* own_path = "/proc/thread-self/ns/ipc";
 
-std::string of_process(pid_t pid) {
-    return "open the IPC namespace of process " + std::to_string(pid);
-}
+std::string of_process(pid_t pid) { return "open the IPC namespace of process " + std::to_string(pid); }
 
-Fd open_link(int proc, const char* path) {
-    return Fd(::openat(proc, path, O_RDONLY | O_CLOEXEC));
-}
+Fd open_link(int proc, const char* path) { return Fd(::openat(proc, path, O_RDONLY | O_CLOEXEC)); }
 
 // Opens PATH below folder if it is the namespace that is looked for.
 std::optional<Namespace> open_if(int folder, const char* path, ino_t inode) {
@@ -63,8 +59,10 @@ std::optional<Namespace> find_in_mounts(int proc, pid_t pid, ino_t inode) {
 Namespace Namespace::from_fd(Fd fd) {
     const int kind = ::ioctl(fd.get(), NS_GET_NSTYPE);
     if (kind < 0 && errno != EBADF) errno = EINVAL;
-    if (kind < 0) fail("use a descriptor as a namespace", "it must be open on an nsfs file such as /proc/PID/ns/ipc");
-    if (kind != CLONE_NEWIPC) fail(EINVAL, "use a descriptor as an IPC namespace", "it is a namespace of another kind");
+    if (kind < 0)
+        fail("use a descriptor as a namespace", "it must be open on an nsfs file such as /proc/PID/ns/ipc");
+    if (kind != CLONE_NEWIPC)
+        fail(EINVAL, "use a descriptor as an IPC namespace", "it is a namespace of another kind");
     struct stat about {};
     if (::fstat(fd.get(), &about) != 0) fail("identify a namespace");
     return {std::move(fd), {about.st_dev, about.st_ino}};
@@ -72,7 +70,9 @@ Namespace Namespace::from_fd(Fd fd) {
 
 Namespace Namespace::current() {
     Fd fd = open_link(AT_FDCWD, own_path);
-    if (!fd) fail(std::string("open ") + own_path, errno == ENOENT ? "is /proc mounted, and has the kernel CONFIG_IPC_NS?" : "");
+    if (!fd)
+        fail(std::string("open ") + own_path,
+             errno == ENOENT ? "is /proc mounted, and has the kernel CONFIG_IPC_NS?" : "");
     return from_fd(std::move(fd));
 }
 
@@ -82,14 +82,15 @@ Namespace Namespace::create() {
     Fd fd;
     bool born = false;
     try {
-        errand("make an IPC namespace", CLONE_NEWIPC | (with_user ? static_cast<unsigned long>(CLONE_NEWUSER) : 0), [&] {
-            born = true;
-            if (with_user) {
-                if (const char* file = write_user_map(map)) fail(std::string("write ") + file);
-            }
-            fd = open_link(AT_FDCWD, "/proc/self/ns/ipc");
-            if (!fd) fail("open /proc/self/ns/ipc");
-        });
+        errand("make an IPC namespace",
+               CLONE_NEWIPC | (with_user ? static_cast<unsigned long>(CLONE_NEWUSER) : 0), [&] {
+                   born = true;
+                   if (with_user) {
+                       if (const char* file = write_user_map(map)) fail(std::string("write ") + file);
+                   }
+                   fd = open_link(AT_FDCWD, "/proc/self/ns/ipc");
+                   if (!fd) fail("open /proc/self/ns/ipc");
+               });
     } catch (const Error& error) {
         const int number = error.code().value();
         fail(number, "make an IPC namespace", born ? error.hint() : refusal_hint(number, with_user));
@@ -104,14 +105,15 @@ Namespace Namespace::from_pid(pid_t pid) {
     if (!fd) {
         // A zombie still has its folder, but no namespaces any more.
         if (errno == ENOENT) fail(ESRCH, of_process(pid));
-        fail(of_process(pid), errno == EACCES || errno == EPERM ? "it belongs to somebody else: be that user, or root" : "");
+        fail(of_process(pid),
+             errno == EACCES || errno == EPERM ? "it belongs to somebody else: be that user, or root" : "");
     }
     return from_fd(std::move(fd));
 }
 
 Namespace Namespace::from_pidfd(int pidfd) {
-    // The kernel tells a pidfd's process in fdinfo; the number is right for as long as the process is alive, which is
-    // checked once more after the namespace is open.
+    // The kernel tells a pidfd's process in fdinfo; the number is right for as long as the process is alive,
+    // which is checked once more after the namespace is open.
     std::array<char, 64> path;
     std::snprintf(path.data(), path.size(), "/proc/self/fdinfo/%d", pidfd);
     const auto text = procfs::read_file(AT_FDCWD, path.data());
@@ -132,7 +134,8 @@ Namespace Namespace::from_path(const std::filesystem::path& path) {
     const int kind = ::ioctl(fd.get(), NS_GET_NSTYPE);
     if (kind != CLONE_NEWIPC)
         fail(EINVAL, "use " + path.string() + " as an IPC namespace",
-             kind < 0 ? "it is not an nsfs file; /proc/PID/ns/ipc is one" : "it is a namespace of another kind");
+             kind < 0 ? "it is not an nsfs file; /proc/PID/ns/ipc is one"
+                      : "it is a namespace of another kind");
     return from_fd(std::move(fd));
 }
 
@@ -156,7 +159,8 @@ Namespace Namespace::from_inode(ino_t inode) {
         for (const char* folder : {"task", "fd"}) {
             std::snprintf(path.data(), path.size(), "%d/%s", pid, folder);
             for (const pid_t entry : procfs::numbers_in(proc.get(), path.data())) {
-                std::snprintf(path.data(), path.size(), folder[0] == 't' ? "%d/task/%d/ns/ipc" : "%d/fd/%d", pid, entry);
+                std::snprintf(path.data(), path.size(), folder[0] == 't' ? "%d/task/%d/ns/ipc" : "%d/fd/%d",
+                              pid, entry);
                 if (procfs::namespace_inode(proc.get(), path.data()) != inode) continue;
                 if (auto found = open_if(proc.get(), path.data(), inode)) return std::move(*found);
             }
@@ -169,7 +173,8 @@ Namespace Namespace::from_inode(ino_t inode) {
 NamespaceId Namespace::host_id() {
     struct stat about {};
     if (::stat("/proc/1/ns/ipc", &about) == 0) return {about.st_dev, about.st_ino};
-    // Not ours to look at: then the first namespace of the kernel, whose number never changes (IPC_NS_INIT_INO in linux/nsfs.h).
+    // Not ours to look at: then the first namespace of the kernel, whose number never changes
+    // (IPC_NS_INIT_INO in linux/nsfs.h).
     return {current().id().device, 0xEFFFFFFFU};
 }
 
@@ -196,8 +201,8 @@ void Namespace::enter() const {
     const Fd user(::ioctl(fd_.get(), NS_GET_USERNS));
     if (!user || ::setns(user.get(), CLONE_NEWUSER) != 0 || ::setns(fd_.get(), CLONE_NEWIPC) != 0)
         fail(EPERM, what, "only its owner may, or root (CAP_SYS_ADMIN in the user namespace that owns it)");
-    // The old mount namespace belongs to the user namespace that was left: nothing could be mounted in it any more, and only
-    // a mount shows POSIX queues.
+    // The old mount namespace belongs to the user namespace that was left: nothing could be mounted in it any
+    // more, and only a mount shows POSIX queues.
     (void)::unshare(CLONE_NEWNS);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// POSIX objects as files. Leans on: a POSIX queue is a file in the root of a mount of type mqueue (mq_overview(7)), shared
-// memory objects and named semaphores are files of a tmpfs (shm_overview(7), sem_overview(7)); unlinking frees at once what
-// nobody has open.
+// POSIX objects as files. Leans on: a POSIX queue is a file in the root of a mount of type mqueue
+// (mq_overview(7)), shared memory objects and named semaphores are files of a tmpfs (shm_overview(7),
+// sem_overview(7)); unlinking frees at once what nobody has open.
 #include <ipcns/posix.hpp>
 
 #include "error.hpp"
@@ -84,8 +84,8 @@ FilesUsage files_usage(int folder) {
 FilesUsage remove_all_files(int folder) {
     FilesUsage removed;
     int first_error = 0;
-    // However deep somebody nested folders, this takes two descriptors and no recursion: each folder inside a folder is moved up
-    // to the top before its parent is removed.
+    // However deep somebody nested folders, this takes two descriptors and no recursion: each folder inside a
+    // folder is moved up to the top before its parent is removed.
     std::size_t moved = 0;
     for (bool again = true; again;) {
         again = false;
@@ -105,7 +105,8 @@ FilesUsage remove_all_files(int folder) {
                     remove_file(inner.get(), below.text, removed, first_error);
                     continue;
                 }
-                const std::string up = ".ipcns-removing-" + std::to_string(::getpid()) + "-" + std::to_string(moved++);
+                const std::string up =
+                    ".ipcns-removing-" + std::to_string(::getpid()) + "-" + std::to_string(moved++);
                 if (::renameat(inner.get(), below.text.c_str(), folder, up.c_str()) == 0)
                     again = true;
                 else if (first_error == 0)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading /proc by descriptor. Leans on: /proc lists processes in ascending order; the link count of /proc/PID/task
-// is the number of threads and two; a namespace link reads "ipc:[INODE]" (namespaces(7)).
+// Reading /proc by descriptor. Leans on: /proc lists processes in ascending order; the link count of
+// /proc/PID/task is the number of threads and two; a namespace link reads "ipc:[INODE]" (namespaces(7)).
 #include "procfs.hpp"
 
 #include "error.hpp"
@@ -26,7 +26,8 @@ std::string unescape_octal(std::string_view text) {
     std::string out;
     for (std::size_t i = 0; i < text.size(); ++i) {
         if (text[i] == '\\' && i + 3 < text.size()) {
-            out += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
+            out +=
+                static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
             i += 3;
         } else {
             out += text[i];
@@ -40,7 +41,8 @@ std::string unescape_octal(std::string_view text) {
 Fd open_proc() {
     Fd proc(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!proc) fail("open /proc");
-    if (::faccessat(proc.get(), "self", F_OK, 0) != 0) fail("look into /proc", "mount it: mount -t proc proc /proc");
+    if (::faccessat(proc.get(), "self", F_OK, 0) != 0)
+        fail("look into /proc", "mount it: mount -t proc proc /proc");
     return proc;
 }
 

@@ -23,7 +23,8 @@ std::vector<pid_t> numbers_in(int folder, const char* path);
 /// The number in the link PATH ("ipc:[4026531839]") below @p proc, or 0 with errno set.
 ino_t namespace_inode(int proc, const char* path);
 
-/// Calls @p visit with the namespace number of every thread of @p pid until it returns true, the main thread first.
+/// Calls @p visit with the namespace number of every thread of @p pid until it returns true, the main thread
+/// first.
 /// @return false with errno EACCES when the process may not be looked at
 bool each_namespace(int proc, pid_t pid, const char* kind, const std::function<bool(ino_t)>& visit);
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Names for namespaces: a folder of folders.
 //
-// A name is prepared as ".new-..." and renamed into place; it is taken away by being renamed to ".old-..." first. Both happen under
-// a lock (flock(2) on the file .lock, which the kernel gives up for whoever dies), so under the lock every folder with such a name is
-// what a crash has left, and is swept up. Leans on: a folder that has mounts in it can be renamed; a descriptor of a
-// folder stays right when it is renamed; an nsfs file that is bind mounted keeps its namespace alive (namespaces(7)).
+// A name is prepared as ".new-..." and renamed into place; it is taken away by being renamed to ".old-..."
+// first. Both happen under a lock (flock(2) on the file .lock, which the kernel gives up for whoever dies),
+// so under the lock every folder with such a name is what a crash has left, and is swept up. Leans on: a
+// folder that has mounts in it can be renamed; a descriptor of a folder stays right when it is renamed; an
+// nsfs file that is bind mounted keeps its namespace alive (namespaces(7)).
 #include <ipcns/registry.hpp>
 
 #include "errand.hpp"
@@ -58,20 +59,20 @@ std::vector<std::string> entries_of(int folder) {
 
 std::string hidden_name(const char* prefix) {
     std::uint64_t number = 0;
-    if (::getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number)) fail("get a random number");
+    if (::getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number))
+        fail("get a random number");
     std::array<char, 32> text;
     std::snprintf(text.data(), text.size(), "%s%016llx", prefix, static_cast<unsigned long long>(number));
     return text.data();
 }
 
-bool is_hidden(std::string_view name) {
-    return name.starts_with(".new-") || name.starts_with(".old-");
-}
+bool is_hidden(std::string_view name) { return name.starts_with(".new-") || name.starts_with(".old-"); }
 
 // The lock of a registry, held as long as the object lives.
 class Lock {
 public:
-    explicit Lock(int folder) : file_(::openat(folder, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600)) {
+    explicit Lock(int folder)
+        : file_(::openat(folder, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600)) {
         if (!file_) fail("open the lock of the registry");
         while (::flock(file_.get(), LOCK_EX) != 0) {
             if (errno != EINTR) fail("lock the registry");
@@ -83,7 +84,8 @@ private:
 };
 
 // Runs something when the scope is left, unless told that all went well.
-template <class Undo> class Rollback {
+template <class Undo>
+class Rollback {
 public:
     explicit Rollback(Undo undo) : undo_(std::move(undo)) {}
     ~Rollback() {
@@ -101,8 +103,7 @@ private:
 void unmount_all(int folder, const char* name) {
     std::array<char, 64> path;
     std::snprintf(path.data(), path.size(), "/proc/self/fd/%d/%s", folder, name);
-    while (::umount2(path.data(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
-    }
+    while (::umount2(path.data(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {}
 }
 
 // Removes the folder of a name that nobody looks up any more, with the mounts and the keeper in it.
@@ -112,7 +113,8 @@ void dispose(int registry, const std::string& name) {
         for (const char* part : {"ipc", "shm", "mqueue"}) unmount_all(folder.get(), part);
         for (const auto& entry : entries_of(folder.get())) {
             if (entry == "." || entry == "..") continue;
-            if (::unlinkat(folder.get(), entry.c_str(), 0) != 0) ::unlinkat(folder.get(), entry.c_str(), AT_REMOVEDIR);
+            if (::unlinkat(folder.get(), entry.c_str(), 0) != 0)
+                ::unlinkat(folder.get(), entry.c_str(), AT_REMOVEDIR);
         }
     }
     ::unlinkat(registry, name.c_str(), AT_REMOVEDIR);
@@ -188,7 +190,8 @@ std::optional<Opened> open_kept(int folder) {
     try {
         Opened opened{{Namespace::from_pid(keeper), {}, {}, {}, {}}, keeper, exists(folder, "attached")};
         find_shm_of(keeper, opened.place);
-        // Still the same: then all that was opened is the keeper's and not that of a process that got its number.
+        // Still the same: then all that was opened is the keeper's and not that of a process that got its
+        // number.
         if (find_keeper(folder) != keeper) return std::nullopt;
         return opened;
     } catch (const Error& error) {
@@ -202,8 +205,9 @@ std::optional<Opened> open_kept(int folder) {
 std::optional<Opened> open_name(const Registry& registry, int folder, const std::string& name) {
     const Fd own = open_folder_at(folder, name.c_str());
     if (!own) return std::nullopt;
-    auto opened = registry.holding() == Registry::Holding::mounts ? open_mounted(own.get(), registry.folder() / name)
-                                                                  : open_kept(own.get());
+    auto opened = registry.holding() == Registry::Holding::mounts
+                      ? open_mounted(own.get(), registry.folder() / name)
+                      : open_kept(own.get());
     if (opened) opened->place.name = name;
     return opened;
 }
@@ -244,7 +248,8 @@ Leftovers empty_place(const Opened& opened) {
     return removed;
 }
 
-// Sends a signal to each process that is inside and waits for them to end, until the time is over. True when nobody is left.
+// Sends a signal to each process that is inside and waits for them to end, until the time is over. True when
+// nobody is left.
 bool end_processes(const Opened& opened, int signal, std::chrono::milliseconds patience) {
     const auto until = std::chrono::steady_clock::now() + patience;
     std::vector<pid_t> told;
@@ -264,11 +269,15 @@ bool end_processes(const Opened& opened, int signal, std::chrono::milliseconds p
                     continue;
                 }
                 told.push_back(pid);
-                if (::syscall(SYS_pidfd_send_signal, process.get(), signal, nullptr, 0) != 0 && errno == EPERM)
+                if (::syscall(SYS_pidfd_send_signal, process.get(), signal, nullptr, 0) != 0 &&
+                    errno == EPERM)
                     fail("end process " + std::to_string(pid), "it belongs to somebody else");
             }
-            const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
-            struct pollfd polled {process.get(), POLLIN, 0};
+            const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+                until - std::chrono::steady_clock::now());
+            struct pollfd polled {
+                process.get(), POLLIN, 0
+            };
             if (left.count() > 0) ::poll(&polled, 1, static_cast<int>(left.count()));
         }
         if (std::chrono::steady_clock::now() >= until) {
@@ -290,9 +299,7 @@ std::string user_folder() {
 
 } // namespace
 
-Registry Registry::of_system() {
-    return {system_folder, Holding::mounts};
-}
+Registry Registry::of_system() { return {system_folder, Holding::mounts}; }
 
 Registry Registry::of_caller() {
     // Root of a container's user namespace may mount, but not write to a /run that belongs to the host.
@@ -313,7 +320,8 @@ void Registry::prepare() const {
     struct stat about {};
     if (!folder || ::fstat(folder.get(), &about) != 0) fail("open the folder " + folder_.string());
     if (about.st_uid != ::geteuid() || (about.st_mode & 022) != 0)
-        fail(EPERM, "use the folder " + folder_.string(), "it must belong to you and be writable by nobody else");
+        fail(EPERM, "use the folder " + folder_.string(),
+             "it must belong to you and be writable by nobody else");
     if (!mounts) return;
     if (is_mount_root(folder.get())) return;
     const Lock lock(folder.get());
@@ -329,7 +337,8 @@ void Registry::prepare() const {
         fail("make " + folder_.string() + " a shared mount", "CAP_SYS_ADMIN and Linux 5.12 are needed");
 }
 
-Fd Registry::add(std::string_view name, const CreateOptions& options, const Place* attached, bool leased) const {
+Fd Registry::add(std::string_view name, const CreateOptions& options, const Place* attached,
+                 bool leased) const {
     check_name(name);
     const std::string wanted(name);
     const std::string what = (attached != nullptr ? "attach " : "create ") + wanted;
@@ -340,7 +349,8 @@ Fd Registry::add(std::string_view name, const CreateOptions& options, const Plac
     sweep(*this, folder.get());
     if (exists(folder.get(), wanted.c_str())) {
         if (open_name(*this, folder.get(), wanted))
-            fail(EEXIST, what, "`ipcns delete " + wanted + "` takes the name away, `ipcns exec " + wanted + "` enters it");
+            fail(EEXIST, what,
+                 "`ipcns delete " + wanted + "` takes the name away, `ipcns exec " + wanted + "` enters it");
         dispose(folder.get(), wanted); // its namespace is gone, as after a reboot with a /run that is kept
     }
 
@@ -361,11 +371,14 @@ Fd Registry::add(std::string_view name, const CreateOptions& options, const Plac
         // For whoever may not look at the keeper: a program in its own inner user namespace, for one.
         const std::string inode = std::to_string(Namespace::from_pid(keeper.pid).id().inode);
         const Fd id = make_file(own.get(), "id", 0644);
-        if (::write(id.get(), inode.data(), inode.size()) != static_cast<ssize_t>(inode.size())) fail("write the file id");
+        if (::write(id.get(), inode.data(), inode.size()) != static_cast<ssize_t>(inode.size()))
+            fail("write the file id");
         const std::string process = "/proc/" + std::to_string(keeper.pid);
-        const std::pair<const char*, const char*> links[] = {{"ipc", "/ns/ipc"}, {"shm", "/root/dev/shm"}, {"mqueue", "/root/dev/mqueue"}};
+        const std::pair<const char*, const char*> links[] = {
+            {"ipc", "/ns/ipc"}, {"shm", "/root/dev/shm"}, {"mqueue", "/root/dev/mqueue"}};
         for (const auto& [link, place] : links) {
-            if (::symlinkat((process + place).c_str(), own.get(), link) != 0) fail(std::string("make the link ") + link);
+            if (::symlinkat((process + place).c_str(), own.get(), link) != 0)
+                fail(std::string("make the link ") + link);
         }
     } else {
         std::optional<Namespace> made;
@@ -395,7 +408,8 @@ Fd Registry::add(std::string_view name, const CreateOptions& options, const Plac
         make_folder(own.get(), "mqueue", 0755);
         if (queues) put(queues.get(), own.get(), "mqueue");
     }
-    if (::syscall(SYS_renameat2, folder.get(), hidden.c_str(), folder.get(), wanted.c_str(), 1U /* RENAME_NOREPLACE */) != 0)
+    if (::syscall(SYS_renameat2, folder.get(), hidden.c_str(), folder.get(), wanted.c_str(),
+                  1U /* RENAME_NOREPLACE */) != 0)
         fail(what);
     undo.dismiss();
     if (keeper.channel && ::write(keeper.channel.get(), "g", 1) != 1)
@@ -411,16 +425,15 @@ Fd Registry::create_leased(std::string_view name, const CreateOptions& options) 
     return add(name, options, nullptr, true);
 }
 
-void Registry::attach(std::string_view name, const Place& place) const {
-    (void)add(name, {}, &place, false);
-}
+void Registry::attach(std::string_view name, const Place& place) const { (void)add(name, {}, &place, false); }
 
 Place Registry::open(std::string_view name) const {
     check_name(name);
     const Fd folder(::open(folder_.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     std::optional<Opened> opened;
     if (folder) opened = open_name(*this, folder.get(), std::string(name));
-    if (!opened) fail(ENOENT, "find the namespace " + std::string(name), "`ipcns list` shows the names there are");
+    if (!opened)
+        fail(ENOENT, "find the namespace " + std::string(name), "`ipcns list` shows the names there are");
     return std::move(opened->place);
 }
 
@@ -433,7 +446,8 @@ std::vector<RegisteredName> Registry::list() const {
         const auto opened = open_name(*this, folder.get(), name);
         struct stat about {};
         if (!opened || ::fstatat(folder.get(), name.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
-        names.push_back({name, opened->place.ipc.id(), about.st_uid, opened->keeper, opened->attached, folder_ / name});
+        names.push_back(
+            {name, opened->place.ipc.id(), about.st_uid, opened->keeper, opened->attached, folder_ / name});
     }
     return names;
 }
@@ -445,10 +459,13 @@ Leftovers Registry::remove(std::string_view name, const DeleteOptions& options) 
     const Fd folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     struct stat about {};
     if (!folder || ::fstatat(folder.get(), wanted.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) {
-        const bool roots = folder_ != system_folder && exists(AT_FDCWD, (std::filesystem::path(system_folder) / wanted).c_str());
-        fail(roots ? EPERM : ENOENT, what, roots ? "the name is root's" : "there is no such name; `ipcns list` shows those there are");
+        const bool roots = folder_ != system_folder &&
+                           exists(AT_FDCWD, (std::filesystem::path(system_folder) / wanted).c_str());
+        fail(roots ? EPERM : ENOENT, what,
+             roots ? "the name is root's" : "there is no such name; `ipcns list` shows those there are");
     }
-    if (about.st_uid != ::geteuid()) fail(EPERM, what, "the name belongs to user " + std::to_string(about.st_uid));
+    if (about.st_uid != ::geteuid())
+        fail(EPERM, what, "the name belongs to user " + std::to_string(about.st_uid));
     if (options.kill) {
         if (const auto opened = open_name(*this, folder.get(), wanted)) {
             if (!end_processes(*opened, SIGTERM, options.grace) &&
@@ -477,7 +494,8 @@ Place resolve(const Target& target) {
     case Target::Kind::name: {
         const Registry own = Registry::of_caller();
         const Registry system = Registry::of_system();
-        if (own.folder() != system.folder() && exists(AT_FDCWD, (own.folder() / target.name).c_str())) return own.open(target.name);
+        if (own.folder() != system.folder() && exists(AT_FDCWD, (own.folder() / target.name).c_str()))
+            return own.open(target.name);
         return system.open(target.name);
     }
     case Target::Kind::pid: {
@@ -485,7 +503,9 @@ Place resolve(const Target& target) {
         if (!process) fail("find process " + std::to_string(target.pid));
         Place place{Namespace::from_pid(target.pid), {}, {}, {}, {}};
         find_shm_of(target.pid, place);
-        struct pollfd ended {process.get(), POLLIN, 0};
+        struct pollfd ended {
+            process.get(), POLLIN, 0
+        };
         if (::poll(&ended, 1, 0) > 0) fail(ESRCH, "find process " + std::to_string(target.pid));
         return place;
     }

@@ -13,7 +13,9 @@ namespace ipcns {
 /// Owns a mapping that serves as a child's stack; only the pages that are touched take memory.
 class Stack {
 public:
-    Stack() : memory_(::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0)) {
+    Stack()
+        : memory_(::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1,
+                         0)) {
         if (memory_ == MAP_FAILED) fail("get memory for a process's stack");
     }
     ~Stack() { ::munmap(memory_, bytes); }

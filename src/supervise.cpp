@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Being the parent of one program, as a shell expects it.
 //
-// We and the program share a process group, so the terminal's own signals (Ctrl-C, Ctrl-Z, SIGWINCH) reach the program without us; the
-// kernel marks them SI_KERNEL. What somebody sends to us alone is passed on. When the program stops we stop, so that
-// the shell above sees a stopped job; when it continues us we continue the program. A program that is itself a shell makes
-// its own group and takes the terminal: then it gets it back when we are continued in the foreground, and we take it back
-// when it dies without giving it up (credentials(7), tcsetpgrp(3), waitpid(2)).
+// We and the program share a process group, so the terminal's own signals (Ctrl-C, Ctrl-Z, SIGWINCH) reach
+// the program without us; the kernel marks them SI_KERNEL. What somebody sends to us alone is passed on. When
+// the program stops we stop, so that the shell above sees a stopped job; when it continues us we continue the
+// program. A program that is itself a shell makes its own group and takes the terminal: then it gets it back
+// when we are continued in the foreground, and we take it back when it dies without giving it up
+// (credentials(7), tcsetpgrp(3), waitpid(2)).
 #include "error.hpp"
 #include "launch.hpp"
 
@@ -32,21 +33,26 @@ int terminal() {
 }
 
 struct Event {
-    siginfo_t signal{};    // si_signo 0: the channel has something
+    siginfo_t signal{}; // si_signo 0: the channel has something
     bool from_init = false;
 };
 
 class Watch {
 public:
     Watch(Child& child, pid_t pid, int channel, const sigset_t& passed)
-        : child_(child), pid_(pid), channel_(channel), passed_(passed), terminal_(terminal()),
+        : child_(child),
+          pid_(pid),
+          channel_(channel),
+          passed_(passed),
+          terminal_(terminal()),
           foreground_(terminal_ >= 0 && ::tcgetpgrp(terminal_) == ::getpgrp()) {
         if (channel_ < 0) return;
         signals_.reset(::signalfd(-1, &passed_, SFD_CLOEXEC));
         if (!signals_) fail("watch for signals");
     }
 
-    // Until the program has ended (or the init above it has something to say that only Child::wait() can take).
+    // Until the program has ended (or the init above it has something to say that only Child::wait() can
+    // take).
     void run() {
         for (;;) {
             const Event event = next();
@@ -81,10 +87,12 @@ private:
             return event;
         }
         struct signalfd_siginfo raw {};
-        if (::read(signals_.get(), &raw, sizeof raw) != static_cast<ssize_t>(sizeof raw)) fail("read a signal");
+        if (::read(signals_.get(), &raw, sizeof raw) != static_cast<ssize_t>(sizeof raw))
+            fail("read a signal");
         event.signal.si_signo = static_cast<int>(raw.ssi_signo);
         event.signal.si_code = raw.ssi_code;
-        event.signal.si_value.sival_ptr = reinterpret_cast<void*>(raw.ssi_ptr); // NOLINT(performance-no-int-to-ptr)
+        event.signal.si_value.sival_ptr =
+            reinterpret_cast<void*>(raw.ssi_ptr); // NOLINT(performance-no-int-to-ptr)
         return event;
     }
 
@@ -92,7 +100,8 @@ private:
     bool take_changes() {
         for (;;) {
             siginfo_t info{};
-            if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WSTOPPED | WCONTINUED | WNOHANG) != 0)
+            if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WSTOPPED | WCONTINUED | WNOHANG) !=
+                0)
                 fail("wait for process " + std::to_string(pid_));
             switch (info.si_pid == 0 ? 0 : info.si_code) {
             case 0: return false;
@@ -137,10 +146,12 @@ private:
         return true;
     }
 
-    // The program has stopped: so do we, by the signal that a shell understands. SIGTSTP and not SIGSTOP: where nobody
-    // could ever continue us (an orphaned process group) the kernel ignores it, and so we wait on.
+    // The program has stopped: so do we, by the signal that a shell understands. SIGTSTP and not SIGSTOP:
+    // where nobody could ever continue us (an orphaned process group) the kernel ignores it, and so we wait
+    // on.
     void stop() {
-        had_terminal_ = terminal_ >= 0 && ::tcgetpgrp(terminal_) == ::getpgid(pid_) && ::getpgid(pid_) != ::getpgrp();
+        had_terminal_ =
+            terminal_ >= 0 && ::tcgetpgrp(terminal_) == ::getpgid(pid_) && ::getpgid(pid_) != ::getpgrp();
         if (had_terminal_) (void)::tcsetpgrp(terminal_, ::getpgrp());
         struct sigaction standard {};
         standard.sa_handler = SIG_DFL;
@@ -172,7 +183,8 @@ private:
             resume();
             return;
         }
-        // The terminal sends to the whole group. A hang-up, though, it sends to the leader of its session alone.
+        // The terminal sends to the whole group. A hang-up, though, it sends to the leader of its session
+        // alone.
         const bool has_it = info.si_code == SI_KERNEL && ::getpgid(pid_) == ::getpgrp() &&
                             !(number == SIGHUP && ::getsid(0) == ::getpid());
         if (has_it) return;
@@ -187,7 +199,8 @@ private:
         try {
             child_.signal(number);
         } catch (const Error&) {
-            // It has ended, or has become somebody else (set-user-ID): then it gets what the terminal sends, as under a shell.
+            // It has ended, or has become somebody else (set-user-ID): then it gets what the terminal sends,
+            // as under a shell.
         }
     }
 
@@ -245,10 +258,11 @@ void wait_until_nobody_inside(const NamespaceId& id) {
         if (inside.empty()) return;
         for (const pid_t pid : inside) {
             const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-            struct pollfd polled {process.get(), POLLIN, 0};
+            struct pollfd polled {
+                process.get(), POLLIN, 0
+            };
             // A thread may leave by setns(2) without its process ending: look again after a second.
-            while (process && ::poll(&polled, 1, 1000) < 0 && errno == EINTR) {
-            }
+            while (process && ::poll(&polled, 1, 1000) < 0 && errno == EINTR) {}
         }
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// System V objects of the calling thread's namespace. Leans on: *_INFO returns the highest index in use and the number of objects;
-// *_STAT takes an index and returns the id (shmctl(2), "Linux-specific"); the _ANY forms (Linux 4.17) do without read
-// permission; a segment's memory is freed by the IPC_RMID itself when nobody has it attached.
+// System V objects of the calling thread's namespace. Leans on: *_INFO returns the highest index in use and
+// the number of objects; *_STAT takes an index and returns the id (shmctl(2), "Linux-specific"); the _ANY
+// forms (Linux 4.17) do without read permission; a segment's memory is freed by the IPC_RMID itself when
+// nobody has it attached.
 #include <ipcns/sysv.hpp>
 
 #include "error.hpp"
@@ -14,7 +15,8 @@
 namespace ipcns {
 namespace {
 
-// The kernel's SHM_INFO, MSG_INFO and SEM_INFO answers; the commands take a pointer of another type in their prototypes.
+// The kernel's SHM_INFO, MSG_INFO and SEM_INFO answers; the commands take a pointer of another type in their
+// prototypes.
 int shm_information(struct shm_info& info) noexcept {
     return ::shmctl(0, SHM_INFO, reinterpret_cast<struct shmid_ds*>(&info));
 }
@@ -34,11 +36,10 @@ int sem_information(struct seminfo& info) noexcept {
     return ::semctl(0, 0, SEM_INFO, argument);
 }
 
-std::uint64_t page_size() noexcept {
-    return static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-}
+std::uint64_t page_size() noexcept { return static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)); }
 
-// Calls id_at for each index up to the highest and remove for each id there is; counts what went, keeps the first error.
+// Calls id_at for each index up to the highest and remove for each id there is; counts what went, keeps the
+// first error.
 template <class IdAt, class Remove>
 std::size_t remove_each(int highest, int& first_error, IdAt id_at, Remove remove) {
     std::size_t removed = 0;

@@ -12,13 +12,9 @@
 namespace ipcns {
 namespace {
 
-bool is_letter(char c) noexcept {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
+bool is_letter(char c) noexcept { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 
-bool is_digit(char c) noexcept {
-    return c >= '0' && c <= '9';
-}
+bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
 constexpr std::size_t longest_name = 63;
 
@@ -36,8 +32,9 @@ void check_name(std::string_view text) {
     if (is_name(text)) return;
     if (text == "self" || text == "host")
         throw UsageError("'" + std::string(text) + "' cannot be a name: it already means a namespace");
-    throw UsageError("'" + escape(text) + "' cannot be a name",
-                     "a name begins with a letter or _, goes on with letters, digits, _ . or -, and has at most 63 characters");
+    throw UsageError(
+        "'" + escape(text) + "' cannot be a name",
+        "a name begins with a letter or _, goes on with letters, digits, _ . or -, and has at most 63 characters");
 }
 
 Target Target::parse(std::string_view text) {

@@ -46,8 +46,8 @@ std::size_t decode(std::string_view text, char32_t& point) {
 
 // Characters that a terminal acts on, or that reorder the text around them.
 bool is_dangerous(char32_t point) {
-    return point < 0x20 || (point >= 0x7F && point < 0xA0) || point == 0x061C || point == 0x200E || point == 0x200F ||
-           point == 0x2028 || point == 0x2029 || (point >= 0x202A && point <= 0x202E) ||
+    return point < 0x20 || (point >= 0x7F && point < 0xA0) || point == 0x061C || point == 0x200E ||
+           point == 0x200F || point == 0x2028 || point == 0x2029 || (point >= 0x202A && point <= 0x202E) ||
            (point >= 0x2066 && point <= 0x2069) || point == 0xFEFF;
 }
 
@@ -66,7 +66,8 @@ std::uint64_t parse_size(std::string_view text) {
     std::uint64_t number = 0;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
     if (digits.empty() || error == std::errc::invalid_argument || end != digits.data() + digits.size())
-        throw UsageError("'" + escape(text) + "' is not a size", "a size is a number of bytes, or a number and one of K M G T");
+        throw UsageError("'" + escape(text) + "' is not a size",
+                         "a size is a number of bytes, or a number and one of K M G T");
     if (error == std::errc::result_out_of_range || (number << shift) >> shift != number)
         throw UsageError("the size '" + escape(text) + "' does not fit 64 bits");
     return number << shift;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// User namespaces with one user and one group in them (user_namespaces(7)): a process without privileges may map its own
-// user and group once, after giving up setgroups(2).
+// User namespaces with one user and one group in them (user_namespaces(7)): a process without privileges may
+// map its own user and group once, after giving up setgroups(2).
 #include "usermap.hpp"
 
 #include "procfs.hpp"
@@ -43,7 +43,8 @@ bool has_sys_admin() noexcept {
     return (data[0].effective & (1U << CAP_SYS_ADMIN)) != 0;
 }
 
-UserMap make_user_map(uid_t user_inside, uid_t user_outside, gid_t group_inside, gid_t group_outside) noexcept {
+UserMap make_user_map(uid_t user_inside, uid_t user_outside, gid_t group_inside,
+                      gid_t group_outside) noexcept {
     UserMap map{};
     std::snprintf(map.user, sizeof map.user, "%u %u 1", user_inside, user_outside);
     std::snprintf(map.group, sizeof map.group, "%u %u 1", group_inside, group_outside);
@@ -65,7 +66,8 @@ std::string refusal_hint(int number, bool with_user) {
         return "a limit on the number of namespaces is reached: see sysctl user.max_ipc_namespaces "
                "user.max_user_namespaces user.max_mnt_namespaces; `ipcns list` shows who holds them";
     }
-    if (number == EINVAL) return "this kernel was built without IPC namespaces (CONFIG_IPC_NS) or user namespaces (CONFIG_USER_NS)";
+    if (number == EINVAL)
+        return "this kernel was built without IPC namespaces (CONFIG_IPC_NS) or user namespaces (CONFIG_USER_NS)";
     if (number != EPERM && number != EACCES) return {};
     if (!with_user) return "run it as root or with CAP_SYS_ADMIN";
     if (setting("/proc/sys/kernel/unprivileged_userns_clone") == 0)

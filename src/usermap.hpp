@@ -18,13 +18,16 @@ struct UserMap {
 };
 
 /// A map of @p user_inside to @p user_outside, likewise for the group.
-UserMap make_user_map(uid_t user_inside, uid_t user_outside, gid_t group_inside, gid_t group_outside) noexcept;
+UserMap make_user_map(uid_t user_inside, uid_t user_outside, gid_t group_inside,
+                      gid_t group_outside) noexcept;
 
-/// Writes the maps of the calling process, which has just been put into a new user namespace. Async-signal-safe.
+/// Writes the maps of the calling process, which has just been put into a new user namespace.
+/// Async-signal-safe.
 /// @return null, or the path of the file that could not be written, with errno
 const char* write_user_map(const UserMap& map) noexcept;
 
-/// What to do when the system refused to make a namespace with errno @p number: names the setting or the module.
+/// What to do when the system refused to make a namespace with errno @p number: names the setting or the
+/// module.
 /// @p with_user whether a user namespace was asked for as well.
 std::string refusal_hint(int number, bool with_user);
 

@@ -10,9 +10,9 @@
 
 namespace ipcns {
 
-/// What went wrong: `what()` reads "WHAT WAS BEING DONE TO WHICH THING: WHY", `code()` holds the errno value in
-/// the system category, and `hint()` is a sentence about what the person can do, or empty.
-/// Names that other programs chose are escaped in all of them, so they can be printed on a terminal.
+/// What went wrong: `what()` reads "WHAT WAS BEING DONE TO WHICH THING: WHY", `code()` holds the errno value
+/// in the system category, and `hint()` is a sentence about what the person can do, or empty. Names that
+/// other programs chose are escaped in all of them, so they can be printed on a terminal.
 class IPCNS_API Error : public std::system_error {
 public:
     /// @param number an errno value

@@ -31,12 +31,12 @@ struct IPCNS_API Contents {
 /// One namespace and what keeps it alive.
 struct IPCNS_API InventoryEntry {
     NamespaceId id;
-    std::vector<pid_t> processes;        ///< every process with a thread inside, in ascending order
-    std::vector<pid_t> keepers;          ///< keepers of named namespaces among them, with `keepers_apart`
-    std::optional<Process> first;        ///< the lowest of them
-    std::vector<std::string> mounts;     ///< where it is bind mounted; not escaped
-    std::vector<pid_t> descriptors;      ///< processes that hold a descriptor of it (when searched for)
-    std::optional<Contents> contents;    ///< when asked for, and the caller may enter
+    std::vector<pid_t> processes;     ///< every process with a thread inside, in ascending order
+    std::vector<pid_t> keepers;       ///< keepers of named namespaces among them, with `keepers_apart`
+    std::optional<Process> first;     ///< the lowest of them
+    std::vector<std::string> mounts;  ///< where it is bind mounted; not escaped
+    std::vector<pid_t> descriptors;   ///< processes that hold a descriptor of it (when searched for)
+    std::optional<Contents> contents; ///< when asked for, and the caller may enter
 };
 
 /// What to look for beside the processes.
@@ -45,11 +45,13 @@ struct IPCNS_API InventoryOptions {
     /// most 1,000 processes.
     enum class Descriptors { automatic, always, never } descriptors = Descriptors::automatic;
     bool keepers_apart = false; ///< put the keepers of names (registry.hpp) into `keepers`, not `processes`
-    bool contents = false; ///< fill in `contents`: enters every namespace for a moment, on a thread of its own
-    bool details = true;   ///< fill in `first`
+    bool contents =
+        false;           ///< fill in `contents`: enters every namespace for a moment, on a thread of its own
+    bool details = true; ///< fill in `first`
 };
 
-/// A list of all IPC namespaces that the caller can see, made in one pass over /proc. What vanishes meanwhile is left out.
+/// A list of all IPC namespaces that the caller can see, made in one pass over /proc. What vanishes meanwhile
+/// is left out.
 struct IPCNS_API Inventory {
     std::vector<InventoryEntry> entries; ///< in ascending order of inode
     std::size_t unseen = 0;              ///< processes that the caller may not look at
@@ -60,7 +62,8 @@ struct IPCNS_API Inventory {
     [[nodiscard]] static Inventory take(const InventoryOptions& options = {});
 };
 
-/// The processes that have a thread in the namespace @p id, in ascending order, without what the caller may not see.
+/// The processes that have a thread in the namespace @p id, in ascending order, without what the caller may
+/// not see.
 [[nodiscard]] IPCNS_API std::vector<pid_t> processes_inside(const NamespaceId& id);
 
 /// Reads who @p pid is; nothing when it is gone.

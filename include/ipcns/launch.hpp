@@ -28,23 +28,29 @@ enum class Isolation {
 
 /// What to run and where.
 struct IPCNS_API LaunchOptions {
-    std::vector<std::string> arguments;                  ///< argv; the first is looked up in PATH as execvp(3) does
+    std::vector<std::string> arguments; ///< argv; the first is looked up in PATH as execvp(3) does
     std::optional<std::vector<std::string>> environment; ///< "KEY=VALUE" each; default: the caller's
     std::string directory;                               ///< working directory; empty: the caller's
 
     /// The place to enter. Null: a new namespace is made, by the settings below.
     const Place* place = nullptr;
 
-    Isolation isolation = Isolation::six_kinds; ///< with a place: `ipc_only` leaves the mounts alone; not `strict`
-    std::optional<std::uint64_t> shm_size;      ///< bytes of the new /dev/shm; default: as large as the host's
-    std::vector<Limit> limits;                  ///< set before the program starts
-    bool map_root = false;        ///< be root in a new user namespace (with privileges: only if asked)
-    bool die_with_parent = false; ///< SIGKILL the program when the thread that launches it ends (prctl(2), PR_SET_PDEATHSIG)
+    Isolation isolation =
+        Isolation::six_kinds;              ///< with a place: `ipc_only` leaves the mounts alone; not `strict`
+    std::optional<std::uint64_t> shm_size; ///< bytes of the new /dev/shm; default: as large as the host's
+    std::vector<Limit> limits;             ///< set before the program starts
+    bool map_root = false; ///< without CAP_SYS_ADMIN: be root in the new user namespace, instead of oneself
+    bool die_with_parent =
+        false; ///< SIGKILL the program when the thread that launches it ends (prctl(2), PR_SET_PDEATHSIG)
     std::optional<sigset_t> signal_mask; ///< the program's; default: that of the calling thread
-    std::optional<struct sigaction> child_action; ///< what the program inherits for SIGCHLD; default: the caller's
+    bool has_signal_handlers =
+        true; ///< false: this process has none, which saves looking for them (64 system calls)
+    std::optional<struct sigaction>
+        child_action; ///< what the program inherits for SIGCHLD; default: the caller's
 };
 
-/// The program could not be executed: `code()` is ENOENT when it was not found (a shell's status 127), else it cannot be run (126).
+/// The program could not be executed: `code()` is ENOENT when it was not found (a shell's status 127), else
+/// it cannot be run (126).
 class IPCNS_API ProgramError : public Error {
 public:
     using Error::Error;
@@ -58,10 +64,12 @@ struct IPCNS_API ExitStatus {
     [[nodiscard]] int shell_status() const noexcept { return signal != 0 ? 128 + signal : code; }
 };
 
-/// A program that was launched. It is a child process of the caller's. Destroying the object neither ends nor reaps it.
+/// A program that was launched. It is a child process of the caller's. Destroying the object neither ends nor
+/// reaps it.
 class IPCNS_API Child {
 public:
-    /// Process id in the caller's pid namespace. With Isolation::strict that of the small init process above the program.
+    /// Process id in the caller's pid namespace. With Isolation::strict that of the small init process above
+    /// the program.
     [[nodiscard]] pid_t pid() const noexcept { return pid_; }
 
     /// The namespace that it was started in.
@@ -77,13 +85,13 @@ public:
     /// Waits for the program to end and reaps it.
     ExitStatus wait();
 
-    /// Removes all objects that the namespace still holds, now and not when the kernel gets round to it; if other
-    /// processes are inside, removes nothing and says which. For a program in a new namespace that has ended.
-    /// The caller's own namespace stays as it is.
+    /// Removes all objects that the namespace still holds, now and not when the kernel gets round to it; if
+    /// other processes are inside, removes nothing and says which. For a program in a new namespace that has
+    /// ended. The caller's own namespace stays as it is.
     Leftovers clean_up() const;
 
-    /// The same, sooner: moves the calling thread into the namespace for good (see Namespace::enter). For a program that is
-    /// about to end.
+    /// The same, sooner: moves the calling thread into the namespace for good (see Namespace::enter). For a
+    /// program that is about to end.
     Leftovers enter_and_clean_up() const;
 
 private:
@@ -103,24 +111,27 @@ private:
 };
 
 /// Starts a program. Between clone and exec nothing but async-signal-safe code runs, so that it works in
-/// programs of many threads. Descriptors without close-on-exec, umask, limits, dispositions and all else reach the
-/// program as execve(2) would pass them.
+/// programs of many threads. Descriptors without close-on-exec, umask, limits, dispositions and all else
+/// reach the program as execve(2) would pass them.
 ///
-/// Without CAP_SYS_ADMIN a user namespace is made in which the caller's user and group stand for themselves, and the program has no capabilities.
-/// Kernel: 5.2 (mounts by descriptor). The command's cost: see docs/performance.md.
+/// Without CAP_SYS_ADMIN a user namespace is made in which the caller's user and group stand for themselves,
+/// and the program has no capabilities. Kernel: 5.2 (mounts by descriptor). The command's cost: see
+/// docs/performance.md.
 /// @throws ProgramError, UsageError; Error with a hint when the system says no. Nothing is left behind.
 [[nodiscard]] IPCNS_API Child launch(const LaunchOptions& options);
 
-/// Becomes the program, as execve(2): on success it does not return, and nobody cleans up after it. Only in a process of one thread.
+/// Becomes the program, as execve(2): on success it does not return, and nobody cleans up after it. Only in a
+/// process of one thread.
 /// @throws as launch; by then the process may already have moved into other namespaces, so it should end.
 [[noreturn]] IPCNS_API void replace(const LaunchOptions& options);
 
 /// The manners of a shell's child: for a process whose only work is to be the parent of one program.
 ///
-/// From construction to destruction every signal that can be passed on is blocked in the calling thread, and SIGCHLD has its default
-/// action; so make it before any other thread. wait() passes signals on (not those that the terminal sent to the whole process group
-/// and that the program therefore has), stops when the program stops and lets it go on when it is continued,
-/// and hands the terminal back and forth as a job-control shell expects.
+/// From construction to destruction every signal that can be passed on is blocked in the calling thread, and
+/// SIGCHLD has its default action; so make it before any other thread. wait() passes signals on (not those
+/// that the terminal sent to the whole process group and that the program therefore has), stops when the
+/// program stops and lets it go on when it is continued, and hands the terminal back and forth as a
+/// job-control shell expects.
 class IPCNS_API Supervisor {
 public:
     Supervisor();
@@ -140,7 +151,8 @@ private:
     struct sigaction old_child_ {};
 };
 
-/// Waits until no process is left in the namespace, whoever they belong to. Uses pidfds: no polling while they live.
+/// Waits until no process is left in the namespace, whoever they belong to. Uses pidfds: no polling while
+/// they live.
 IPCNS_API void wait_until_nobody_inside(const NamespaceId& id);
 
 } // namespace ipcns

@@ -24,8 +24,8 @@ struct IPCNS_API Limit {
     const LimitKey* key = nullptr; ///< points into limit_keys()
     std::string value;             ///< decimal numbers, with single spaces between them
 
-    /// Reads `KEY=VALUE`. KEY is a name of limit_keys(), also written `kernel.shmmax` or `fs.mqueue.msg_max`; VALUE takes
-    /// K, M, G, T; the four numbers of `sem` are separated by spaces or commas.
+    /// Reads `KEY=VALUE`. KEY is a name of limit_keys(), also written `kernel.shmmax` or `fs.mqueue.msg_max`;
+    /// VALUE takes K, M, G, T; the four numbers of `sem` are separated by spaces or commas.
     /// @throws UsageError when the key is unknown (the hint lists them) or the value is not made of numbers.
     [[nodiscard]] static Limit parse(std::string_view text);
 };
@@ -39,9 +39,10 @@ struct IPCNS_API Limit {
 /// The limits of the calling thread's namespace. Keys that this kernel does not have are left out.
 [[nodiscard]] IPCNS_API std::vector<Limit> read_limits();
 
-/// Sets one limit in the calling thread's namespace. Needs to be root in the user namespace that owns it; before
-/// Linux 6.0 root of the host.
-/// @throws Error EPERM/EACCES, EINVAL when the kernel does not take the value, ENOENT when it lacks the key, EROFS
+/// Sets one limit in the calling thread's namespace. Needs to be root in the user namespace that owns it;
+/// before Linux 6.0 root of the host.
+/// @throws Error EPERM/EACCES, EINVAL when the kernel does not take the value, ENOENT when it lacks the key,
+/// EROFS
 ///         when /proc/sys is read-only.
 IPCNS_API void write_limit(const Limit& limit);
 

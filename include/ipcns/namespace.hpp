@@ -26,8 +26,8 @@ struct IPCNS_API NamespaceId {
     friend auto operator<=>(const NamespaceId&, const NamespaceId&) = default;
 };
 
-/// Holds an IPC namespace (ipc_namespaces(7)) by an open descriptor of its nsfs file. As long as the object lives,
-/// the namespace and everything in it lives, with or without processes.
+/// Holds an IPC namespace (ipc_namespaces(7)) by an open descriptor of its nsfs file. As long as the object
+/// lives, the namespace and everything in it lives, with or without processes.
 ///
 /// No member changes which namespace the caller is in, except enter(). All members may be called from any
 /// thread of any program, except where enter() says otherwise.
@@ -39,10 +39,11 @@ public:
 
     /// Makes a new, empty namespace; the caller stays where it is.
     ///
-    /// With CAP_SYS_ADMIN the namespace belongs to the caller's user namespace. Without, it belongs to a new user
-    /// namespace in which the caller's user and group stand for themselves (user_namespaces(7)).
-    /// Takes about 50 us. Kernel: 3.8; CONFIG_IPC_NS.
-    /// @throws Error ENOSPC when user.max_ipc_namespaces is reached; EPERM when this system forbids it. The hint
+    /// With CAP_SYS_ADMIN the namespace belongs to the caller's user namespace. Without, it belongs to a new
+    /// user namespace in which the caller's user and group stand for themselves (user_namespaces(7)). Takes
+    /// about 50 us. Kernel: 3.8; CONFIG_IPC_NS.
+    /// @throws Error ENOSPC when user.max_ipc_namespaces is reached; EPERM when this system forbids it. The
+    /// hint
     ///         names the setting.
     [[nodiscard]] static Namespace create();
 
@@ -50,7 +51,8 @@ public:
     /// @throws Error ESRCH when there is no such process, EACCES when it may not be looked at.
     [[nodiscard]] static Namespace from_pid(pid_t pid);
 
-    /// That of the process behind a pidfd (pidfd_open(2)); cannot hit another process that got the same number.
+    /// That of the process behind a pidfd (pidfd_open(2)); cannot hit another process that got the same
+    /// number.
     /// @throws Error as from_pid, and EBADF when @p pidfd is not one.
     [[nodiscard]] static Namespace from_pidfd(int pidfd);
 
@@ -67,8 +69,8 @@ public:
     /// @throws Error ENOENT when none of them has it.
     [[nodiscard]] static Namespace from_inode(ino_t inode);
 
-    /// That of process 1. Where process 1 may not be looked at, the namespace that the kernel began with, if somebody's
-    /// is found who may.
+    /// That of process 1. Where process 1 may not be looked at, the namespace that the kernel began with, if
+    /// somebody's is found who may.
     /// @throws Error as from_inode
     [[nodiscard]] static Namespace host();
 
@@ -82,15 +84,17 @@ public:
     /// The descriptor, still owned by this object. Open for reading, close-on-exec.
     [[nodiscard]] int fd() const noexcept { return fd_.get(); }
 
-    /// The user namespace that owns it (ioctl_ns(2), NS_GET_USERNS): privileges in that one decide who may enter.
+    /// The user namespace that owns it (ioctl_ns(2), NS_GET_USERNS): privileges in that one decide who may
+    /// enter.
     /// @throws Error EPERM when the owner is not the caller's user namespace or one below it.
     [[nodiscard]] Fd owner() const;
 
-    /// Moves the calling thread into the namespace (setns(2)); all other threads stay. Its semaphore adjustments
-    /// (SEM_UNDO) are carried out on the way. Needs CAP_SYS_ADMIN in the owning user namespace and in its own.
+    /// Moves the calling thread into the namespace (setns(2)); all other threads stay. Its semaphore
+    /// adjustments (SEM_UNDO) are carried out on the way. Needs CAP_SYS_ADMIN in the owning user namespace
+    /// and in its own.
     ///
-    /// Where that is missing and the process has one thread, it joins the owning user namespace first, and takes a mount
-    /// namespace of its own: both change the process for good.
+    /// Where that is missing and the process has one thread, it joins the owning user namespace first, and
+    /// takes a mount namespace of its own: both change the process for good.
     /// @throws Error EPERM with a hint.
     void enter() const;
 
@@ -100,7 +104,8 @@ public:
     /// user namespace, which a thread cannot do, it runs in a child process that shares memory and
     /// descriptors with this one while the calling thread sleeps: then getpid() differs, everything else is
     /// as on a thread.
-    template <class Function> auto call(Function&& function) const -> std::invoke_result_t<Function&> {
+    template <class Function>
+    auto call(Function&& function) const -> std::invoke_result_t<Function&> {
         using Result = std::invoke_result_t<Function&>;
         if constexpr (std::is_void_v<Result>) {
             run_inside([&] { function(); });

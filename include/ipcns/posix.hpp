@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The POSIX objects: queues (part of the IPC namespace), and the files of a /dev/shm (part of the mount namespace).
+// The POSIX objects: queues (part of the IPC namespace), and the files of a /dev/shm (part of the mount
+// namespace).
 #pragma once
 
 #include <ipcns/export.hpp>
@@ -16,8 +17,8 @@ struct IPCNS_API FilesUsage {
     std::uint64_t bytes = 0; ///< allocated bytes of the files (not for queues: 0)
 };
 
-/// A mount of the calling thread's POSIX message queues, attached to no path (mq_overview(7); fsmount(2), Linux 5.2).
-/// Needs CAP_SYS_ADMIN in the user namespace that owns the IPC namespace.
+/// A mount of the calling thread's POSIX message queues, attached to no path (mq_overview(7); fsmount(2),
+/// Linux 5.2). Needs CAP_SYS_ADMIN in the user namespace that owns the IPC namespace.
 /// @return the mount's root; an empty Fd when this kernel has no POSIX queues
 [[nodiscard]] IPCNS_API Fd mount_queues();
 

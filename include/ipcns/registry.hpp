@@ -32,8 +32,9 @@ struct IPCNS_API Place {
 };
 
 /// Finds the namespace that @p target means. A name is looked up in the caller's own registry, then in the
-/// system's. For a pid the place has that process's /dev/shm; for an inode or a path that of the name registered for the
-/// same namespace, else that of one of its processes, else none; for `self` none (the caller's is the right one).
+/// system's. For a pid the place has that process's /dev/shm; for an inode or a path that of the name
+/// registered for the same namespace, else that of one of its processes, else none; for `self` none (the
+/// caller's is the right one).
 /// @throws Error ENOENT, ESRCH, EACCES as the members of Namespace.
 [[nodiscard]] IPCNS_API Place resolve(const Target& target);
 
@@ -54,10 +55,11 @@ struct IPCNS_API DeleteOptions {
 
 /// What an end left and removed: of a name that was deleted, or of a program that ran.
 struct IPCNS_API Leftovers {
-    SysvUsage sysv;            ///< System V objects removed
-    FilesUsage queues;         ///< POSIX queues removed
-    FilesUsage files;          ///< files of /dev/shm removed
-    std::vector<pid_t> inside; ///< processes that are still in the namespace: when there are any, nothing was removed
+    SysvUsage sysv;    ///< System V objects removed
+    FilesUsage queues; ///< POSIX queues removed
+    FilesUsage files;  ///< files of /dev/shm removed
+    std::vector<pid_t>
+        inside; ///< processes that are still in the namespace: when there are any, nothing was removed
 
     /// True when there was nothing to remove.
     [[nodiscard]] bool empty() const noexcept {
@@ -75,9 +77,9 @@ struct IPCNS_API RegisteredName {
     std::filesystem::path path;
 };
 
-/// A folder of names. Every change is made under a lock and appears whole or not at all, also when the process that makes
-/// it is killed; what that leaves is swept up by the next change. Safe to use from any number of threads and
-/// processes at once.
+/// A folder of names. Every change is made under a lock and appears whole or not at all, also when the
+/// process that makes it is killed; what that leaves is swept up by the next change. Safe to use from any
+/// number of threads and processes at once.
 class IPCNS_API Registry {
 public:
     /// What keeps a named namespace alive.
@@ -102,11 +104,12 @@ public:
     void prepare() const;
 
     /// Makes a new namespace of this name.
-    /// @throws UsageError for a bad name; Error EEXIST when the name is taken, else what Namespace::create throws
+    /// @throws UsageError for a bad name; Error EEXIST when the name is taken, else what Namespace::create
+    /// throws
     void create(std::string_view name, const CreateOptions& options = {}) const;
 
-    /// The same for a name that is to live only as long as the caller holds the returned descriptor (or a process
-    /// is inside). Remove it with remove(); if the holder dies, the next change to the registry does.
+    /// The same for a name that is to live only as long as the caller holds the returned descriptor (or a
+    /// process is inside). Remove it with remove(); if the holder dies, the next change to the registry does.
     [[nodiscard]] Fd create_leased(std::string_view name, const CreateOptions& options = {}) const;
 
     /// Gives a name to a namespace that somebody else made.
@@ -120,7 +123,8 @@ public:
     /// Every name in it, sorted. Those whose namespace is gone are left out.
     [[nodiscard]] std::vector<RegisteredName> list() const;
 
-    /// Takes the name away at once. If nobody is inside, removes the objects too, but not those of an attached namespace.
+    /// Takes the name away at once. If nobody is inside, removes the objects too, but not those of an
+    /// attached namespace.
     /// @throws Error ENOENT; EPERM when the name belongs to somebody else
     Leftovers remove(std::string_view name, const DeleteOptions& options = {}) const;
 

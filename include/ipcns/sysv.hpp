@@ -22,9 +22,9 @@ struct IPCNS_API SysvUsage {
 /// Counts by msgctl(MSG_INFO), semctl(SEM_INFO) and shmctl(SHM_INFO); needs no privilege.
 [[nodiscard]] IPCNS_API SysvUsage sysv_usage();
 
-/// Removes every message queue, semaphore set and segment (IPC_RMID). The memory of a segment that nobody has attached is
-/// free when this returns. Needs to be each object's owner or creator, or CAP_SYS_ADMIN in the user namespace that owns the IPC namespace.
-/// Goes on after a failure and throws the first one at the end.
+/// Removes every message queue, semaphore set and segment (IPC_RMID). The memory of a segment that nobody has
+/// attached is free when this returns. Needs to be each object's owner or creator, or CAP_SYS_ADMIN in the
+/// user namespace that owns the IPC namespace. Goes on after a failure and throws the first one at the end.
 /// @return what was removed
 /// @throws Error EPERM
 IPCNS_API SysvUsage remove_all_sysv();

@@ -37,8 +37,8 @@ struct IPCNS_API Target {
     [[nodiscard]] std::string text() const;
 };
 
-/// True when @p text may be the name of a namespace: the pattern above, and not one of the words that a TARGET
-/// already uses (`self`, `host`).
+/// True when @p text may be the name of a namespace: the pattern above, and not one of the words that a
+/// TARGET already uses (`self`, `host`).
 [[nodiscard]] IPCNS_API bool is_name(std::string_view text) noexcept;
 
 /// @throws UsageError when is_name(@p text) is false; the message says what a name looks like.
