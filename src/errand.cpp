@@ -69,7 +69,7 @@ void errand(const char* what, unsigned long clone_flags, const std::function<voi
     const pid_t child = ::clone(run, stack.top(), static_cast<int>(sharing | clone_flags), &self);
     const int number = errno;
     if (child > 0) {
-        while (::waitpid(child, nullptr, __WCLONE) < 0 && errno == EINTR) {}
+        while (::waitpid(child, nullptr, static_cast<int>(__WCLONE)) < 0 && errno == EINTR) {}
     }
     ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
     if (child < 0) fail(number, what);

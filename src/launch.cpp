@@ -632,6 +632,7 @@ public:
     static Child quick(Preparation& preparation) {
         Plan& plan = preparation.plan;
         plan.keep = preparation.options.place == nullptr;
+        constexpr unsigned long sharing = CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD;
         pid_t pid = -1;
         int number = 0;
         {
