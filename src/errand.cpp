@@ -8,8 +8,8 @@
 // around us never sees a SIGCHLD and its wait() never finds it (__WCLONE).
 #include "errand.hpp"
 
+#include "child.hpp"
 #include "error.hpp"
-#include "stack.hpp"
 
 #include <sched.h>
 #include <signal.h>
@@ -18,10 +18,6 @@
 
 #include <exception>
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
-#endif
-
 namespace ipcns {
 namespace {
 
@@ -29,28 +25,16 @@ struct Errand {
     const std::function<void()>* work;
     std::exception_ptr thrown;
     bool done = false;
-    void* stack;
 };
 
 int run(void* argument) {
     auto* self = static_cast<Errand*>(argument);
-#if defined(__SANITIZE_ADDRESS__)
-    void* fake = nullptr;
-    const void* parent_stack = nullptr;
-    std::size_t parent_size = 0;
-    __sanitizer_start_switch_fiber(&fake, self->stack, Stack::bytes);
-    __sanitizer_finish_switch_fiber(fake, &parent_stack, &parent_size);
-#endif
     try {
         (*self->work)();
     } catch (...) {
         self->thrown = std::current_exception();
     }
     self->done = true;
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_start_switch_fiber(&fake, parent_stack, parent_size);
-    __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
-#endif
     _exit(0);
 }
 
@@ -58,7 +42,7 @@ int run(void* argument) {
 
 void errand(const char* what, unsigned long clone_flags, const std::function<void()>& work) {
     const Stack stack;
-    Errand self{&work, nullptr, false, stack.base()};
+    Errand self{&work, nullptr};
 
     // No handler of the program around us may run in the child: it would act on the parent's memory.
     sigset_t all;
@@ -66,7 +50,7 @@ void errand(const char* what, unsigned long clone_flags, const std::function<voi
     ::sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &old);
     constexpr unsigned long sharing = CLONE_VM | CLONE_VFORK | CLONE_FILES;
-    const pid_t child = ::clone(run, stack.top(), static_cast<int>(sharing | clone_flags), &self);
+    const pid_t child = clone_child(stack, sharing | clone_flags, run, &self);
     const int number = errno;
     if (child > 0) {
         while (::waitpid(child, nullptr, static_cast<int>(__WCLONE)) < 0 && errno == EINTR) {}

@@ -15,11 +15,11 @@
 // included.
 #include "launch.hpp"
 
-#include "error.hpp"
+#include "child.hpp"
 #include "errand.hpp"
+#include "error.hpp"
 #include "limits.hpp"
 #include "mounts.hpp"
-#include "stack.hpp"
 
 #include <ipcns/inventory.hpp>
 #include <ipcns/text.hpp>
@@ -290,8 +290,8 @@ void tell_failure(const Plan& plan) noexcept {
 // blocked, so that the terminal's don't matter.
 [[noreturn]] void be_init(Plan& plan) noexcept {
     int pidfd = -1;
-    const pid_t program = ::clone(program_of_init, plan.init_stack,
-                                  CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &pidfd);
+    const pid_t program = clone_child(*plan.init_stack, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
+                                      program_of_init, &plan, &pidfd);
     if (program < 0) (void)failed(plan, "start the program");
     if (plan.report.error != 0) {
         tell_failure(plan);
@@ -638,7 +638,7 @@ public:
         {
             const Stack stack;
             const AllSignalsBlocked blocked;
-            pid = ::clone(quick_child, stack.top(), static_cast<int>(sharing | preparation.flags), &plan);
+            pid = clone_child(stack, sharing | preparation.flags, quick_child, &plan);
             number = errno;
         }
         if (pid < 0) refuse(number, preparation);
@@ -662,12 +662,12 @@ public:
         const Stack stack;
         const Stack init_stack;
         plan.channel = theirs.get();
-        plan.init_stack = init_stack.top();
+        plan.init_stack = &init_stack;
         pid_t pid = -1;
         int number = 0;
         {
             const AllSignalsBlocked blocked;
-            pid = ::clone(separate_child, stack.top(), static_cast<int>(preparation.flags | SIGCHLD), &plan);
+            pid = clone_child(stack, preparation.flags | SIGCHLD, separate_child, &plan);
             number = errno;
         }
         if (pid < 0) refuse(number, preparation);

@@ -2,6 +2,7 @@
 // What passes between a launcher and the child it clones.
 #pragma once
 
+#include "child.hpp"
 #include "usermap.hpp"
 
 #include <ipcns/launch.hpp>
@@ -55,7 +56,7 @@ struct Plan {
 
     // For a separate child.
     int channel = -1;
-    void* init_stack = nullptr;
+    const Stack* init_stack = nullptr;
 
     // What the child leaves for the parent.
     bool keep = false;

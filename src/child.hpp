@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A stack for a child process made by clone(2).
+// clone(2) with a stack for the child.
 #pragma once
 
 #include "error.hpp"
 
 #include <sys/mman.h>
+#include <sys/types.h>
 
 #include <cstddef>
 
@@ -31,5 +32,12 @@ public:
 private:
     void* memory_;
 };
+
+/// clone(2): the child runs @p function on @p stack and must end with _exit(2) or exec. Tells AddressSanitizer, where it
+/// is built in, about the stack. Async-signal-safe.
+/// @param pidfd where the child's pidfd goes, with CLONE_PIDFD in @p flags
+/// @return the child's process id, or -1 with errno
+pid_t clone_child(const Stack& stack, unsigned long flags, int (*function)(void*), void* argument,
+                  int* pidfd = nullptr) noexcept;
 
 } // namespace ipcns
