@@ -20,12 +20,14 @@
 namespace ipcns {
 namespace {
 
-// The keeper lies beside the program that runs, or where an installation of that program has it, or where
-// this library was installed to.
+// The keeper lies beside the program that runs, or where an installation of that program has it, or where this
+// library was installed to.
 std::string keeper_program() {
     std::error_code ignored;
     const auto own = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
-    for (const auto& folder : {own, own / "../libexec/ipcns", std::filesystem::path(IPCNS_LIBEXECDIR)}) {
+    for (const std::filesystem::path& folder :
+         {own, own / "../libexec/ipcns", std::filesystem::path(IPCNS_LIBEXECDIR),
+          std::filesystem::path("/usr/libexec/ipcns"), std::filesystem::path("/usr/local/libexec/ipcns")}) {
         const auto program = folder / "ipcns-keeper";
         if (::access(program.c_str(), X_OK) == 0) return program;
     }
