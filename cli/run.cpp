@@ -81,7 +81,7 @@ Options parse(int argc, char** argv) {
 
 // The namespace has the life of the parent; a name also needs to be taken away.
 int run_supervised(Options& options) {
-    const Supervisor supervisor;
+    std::optional<Supervisor> supervisor(std::in_place);
     std::optional<Registry> registry;
     std::optional<Place> place;
     Fd lease;
@@ -100,17 +100,22 @@ int run_supervised(Options& options) {
     std::optional<NamespaceId> id;
     Leftovers left;
     try {
-        Child child = supervisor.launch(options.launch);
+        Child child = supervisor->launch(options.launch);
         id = child.ipc().id();
         if (options.verbose) {
             say("namespace " + std::to_string(id->inode) +
                 (registry ? " (" + options.name + ")" : std::string()) + " made for " +
                 escape(options.launch.arguments[0]) + ", process " + std::to_string(child.pid()));
-            if (options.launch.isolation != Isolation::ipc_only && !child.has_shm() && !registry)
+            if (options.launch.isolation != Isolation::ipc_only && ::access("/dev/shm", F_OK) != 0)
                 say("this host has no /dev/shm: there was none to make private");
         }
-        status = supervisor.wait(child);
-        if (options.wait) wait_until_nobody_inside(*id);
+        status = supervisor->wait(child);
+        if (options.wait) {
+            // There is no program any more to pass signals on to: now they are for us, so that Ctrl-C ends the waiting.
+            supervisor.reset();
+            wait_until_nobody_inside(*id);
+            supervisor.emplace();
+        }
         if (!registry) {
             try {
                 left = child.enter_and_clean_up();

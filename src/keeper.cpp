@@ -58,7 +58,11 @@ StartedKeeper start_keeper(const std::string& name, const std::string& path, con
         // program.
         if (::unshare(CLONE_FILES) != 0 || ::fcntl(theirs.get(), F_SETFD, 0) != 0)
             fail("hand a channel to the keeper");
-        keeper.pid = launch(launch_options).pid();
+        try {
+            keeper.pid = launch(launch_options).pid();
+        } catch (const Error& error) {
+            fail(error.code().value(), "start the keeper of " + name, error.hint());
+        }
     });
     theirs.reset();
     char byte = 0;
@@ -72,12 +76,14 @@ StartedKeeper start_keeper(const std::string& name, const std::string& path, con
 
 pid_t find_keeper(int folder) {
     const Fd file(::openat(folder, "keeper", O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-    if (!file) return 0;
+    if (!file) return errno == ENOENT ? 0 : -1;
     struct flock lock {};
     lock.l_type = F_WRLCK;
     lock.l_whence = SEEK_SET;
-    if (::fcntl(file.get(), F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return 0;
-    return lock.l_pid;
+    if (::fcntl(file.get(), F_GETLK, &lock) != 0) return -1;
+    if (lock.l_type == F_UNLCK) return 0;
+    // 0 stands for a process that has no number in our pid namespace.
+    return lock.l_pid > 0 ? lock.l_pid : -1;
 }
 
 void end_keeper(int folder) {

@@ -22,7 +22,8 @@ struct StartedKeeper {
 StartedKeeper start_keeper(const std::string& name, const std::string& path, const CreateOptions& options,
                            const Place* place);
 
-/// The keeper that holds the file "keeper" in @p folder, or 0.
+/// The keeper that holds the file "keeper" in @p folder, 0 when there is none, or -1 when there is one that the
+/// caller cannot see (it runs outside the caller's pid namespace) or when that could not be found out.
 pid_t find_keeper(int folder);
 
 /// Ends the keeper of @p folder, if there is one, and waits until it is gone.

@@ -42,8 +42,6 @@
 #include <algorithm>
 #include <cstring>
 
-extern char** environ;
-
 namespace ipcns {
 namespace {
 
@@ -65,11 +63,9 @@ bool set_limits(Plan& plan) noexcept {
     return true;
 }
 
-// Puts the mount at fd on path; a host that has no such folder has nothing to hide there.
-bool put_mount(Plan& plan, int mount, const char* path, bool& put) noexcept {
-    put = attach_mount(mount, AT_FDCWD, path) == 0;
-    if (!put && errno != ENOENT) return failed(plan, "mount on", path);
-    return true;
+// Puts a mount on path; a host that has no such folder has nothing to hide there.
+bool put_mount(Plan& plan, int mount, const char* path) noexcept {
+    return attach_mount(mount, AT_FDCWD, path) == 0 || errno == ENOENT || failed(plan, "mount on", path);
 }
 
 bool set_up_mounts(Plan& plan) noexcept {
@@ -77,19 +73,13 @@ bool set_up_mounts(Plan& plan) noexcept {
     // come in.
     if (::mount("none", "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0)
         return failed(plan, "cut off the mounts of", "/");
-    bool put = false;
     if (plan.new_shm) {
-        const int mount = new_tmpfs(plan.shm_size);
-        if (mount < 0) return failed(plan, "make a tmpfs for", "/dev/shm");
-        if (!put_mount(plan, mount, "/dev/shm", put)) return false;
-        if (put && plan.keep)
-            plan.shm = mount;
-        else
-            ::close(mount);
-    } else if (plan.shm_mount >= 0 && !put_mount(plan, plan.shm_mount, "/dev/shm", put)) {
-        return false;
+        // Left in the plan, and so to the parent to close: the table of descriptors may be shared.
+        plan.shm = new_tmpfs(plan.shm_size);
+        if (plan.shm < 0) return failed(plan, "make a tmpfs for", "/dev/shm");
+        if (!put_mount(plan, plan.shm, "/dev/shm")) return false;
     }
-    return true;
+    return plan.shm_mount < 0 || put_mount(plan, plan.shm_mount, "/dev/shm");
 }
 
 // Its queues: on /dev/mqueue where that is wanted, and in any case for the parent, who has to see at the end
@@ -97,18 +87,12 @@ bool set_up_mounts(Plan& plan) noexcept {
 bool set_up_queues(Plan& plan) noexcept {
     const bool attach = plan.mounts && plan.mqueue_folder;
     if (!attach && !plan.keep) return true;
-    const int mount = new_mqueue();
-    if (mount < 0) {
+    plan.queues = new_mqueue();
+    if (plan.queues < 0) {
         // No POSIX queues in this kernel, or (EPERM) no right to mount in a mount namespace that is not ours.
         return errno == ENODEV || !attach || failed(plan, "make a mount of queues for", "/dev/mqueue");
     }
-    bool put = false;
-    if (attach && !put_mount(plan, mount, "/dev/mqueue", put)) return false;
-    if (plan.keep)
-        plan.queues = mount;
-    else
-        ::close(mount);
-    return true;
+    return !attach || put_mount(plan, plan.queues, "/dev/mqueue");
 }
 
 bool start_loopback() noexcept {
@@ -416,7 +400,9 @@ void throw_report(const Report& report, const LaunchOptions& options, bool with_
     case Report::Kind::setup: break;
     }
     std::string hint;
-    if (report.error == EPERM && report.detail != nullptr && std::strcmp(report.detail, "/proc") == 0)
+    if (report.error == ENOENT && std::strncmp(detail.c_str(), " /proc/", 7) == 0)
+        hint = "is /proc mounted?";
+    else if (report.error == EPERM && report.detail != nullptr && std::strcmp(report.detail, "/proc") == 0)
         hint =
             "a container that hides parts of /proc forbids new mounts of it; leave out --strict, or run it outside";
     else if (report.error == ENODEV)

@@ -45,6 +45,17 @@ Fd open_folder_at(int parent, const char* name) {
     return Fd(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
+// The folder of a registry, if there is one that can be trusted: below /tmp anybody could have made it.
+Fd open_registry(const Registry& registry) {
+    Fd folder(::open(registry.folder().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    struct stat about {};
+    if (!folder || registry.holding() == Registry::Holding::mounts) return folder;
+    if (::fstat(folder.get(), &about) == 0 && about.st_uid == ::geteuid() && (about.st_mode & 022) == 0)
+        return folder;
+    errno = EPERM;
+    return {};
+}
+
 std::vector<std::string> entries_of(int folder) {
     std::vector<std::string> names;
     Fd again(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -140,7 +151,9 @@ void put(int mount, int folder, const char* name) {
 // True when somebody holds the lease of a name.
 bool lease_is_held(int folder) {
     const Fd lease(::openat(folder, "lease", O_RDWR | O_NOFOLLOW | O_CLOEXEC));
-    return lease && ::flock(lease.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    // Out of descriptors, for one: what can't be looked at is not taken for dead.
+    if (!lease) return errno != ENOENT;
+    return ::flock(lease.get(), LOCK_SH | LOCK_NB) != 0;
 }
 
 bool exists(int folder, const char* name) {
@@ -160,6 +173,8 @@ std::optional<Opened> open_mounted(int folder, const std::string& path) {
     Opened opened{{Namespace::from_fd(std::move(ipc)), {}, {}, {}, {}}, 0, exists(folder, "attached")};
     opened.place.shm = Fd(::openat(folder, "shm", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (opened.place.shm && !is_mount_root(opened.place.shm.get())) opened.place.shm.reset();
+    // Only where it was attached without one; else somebody is taking the name away just now.
+    if (!opened.place.shm && !opened.attached) return std::nullopt;
     opened.place.shm_from = path + "/shm";
     return opened;
 }
@@ -208,8 +223,33 @@ std::optional<Opened> open_name(const Registry& registry, int folder, const std:
     auto opened = registry.holding() == Registry::Holding::mounts
                       ? open_mounted(own.get(), registry.folder() / name)
                       : open_kept(own.get());
-    if (opened) opened->place.name = name;
+    // Still under its name: then nothing was taken away between the opening of its parts.
+    struct stat then {};
+    struct stat now {};
+    if (!opened || ::fstat(own.get(), &then) != 0 ||
+        ::fstatat(folder, name.c_str(), &now, AT_SYMLINK_NOFOLLOW) != 0 || then.st_ino != now.st_ino)
+        return std::nullopt;
+    opened->place.name = name;
     return opened;
+}
+
+// True when a name that could not be opened is certainly that of a namespace that is gone.
+bool is_dead(const Registry& registry, int folder, const std::string& name) {
+    const Fd own = open_folder_at(folder, name.c_str());
+    if (!own) return errno == ENOENT;
+    if (registry.holding() == Registry::Holding::keeper) return find_keeper(own.get()) == 0;
+    const Fd ipc(::openat(own.get(), "ipc", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!ipc) return errno == ENOENT;
+    if (::ioctl(ipc.get(), NS_GET_NSTYPE) == CLONE_NEWIPC) return false;
+    // To remove the file would also take away a mount on it that only other mount namespaces have.
+    InventoryOptions options;
+    options.descriptors = InventoryOptions::Descriptors::never;
+    options.details = false;
+    const std::string path = (registry.folder() / name / "ipc").string();
+    const auto inventory = Inventory::take(options);
+    return std::none_of(inventory.entries.begin(), inventory.entries.end(), [&](const auto& entry) {
+        return std::find(entry.mounts.begin(), entry.mounts.end(), path) != entry.mounts.end();
+    });
 }
 
 // Clears up after the dead. Call it under the lock.
@@ -226,7 +266,7 @@ void sweep(const Registry& registry, int folder) {
             const auto opened = open_name(registry, folder, name);
             auto inside = opened ? processes_inside(opened->place.ipc.id()) : std::vector<pid_t>{};
             if (opened) std::erase(inside, opened->keeper);
-            if (inside.empty()) dispose(folder, name);
+            if (inside.empty() && (opened || is_dead(registry, folder, name))) dispose(folder, name);
         } else if (registry.holding() == Registry::Holding::keeper && find_keeper(own.get()) == 0) {
             dispose(folder, name);
         }
@@ -343,7 +383,7 @@ Fd Registry::add(std::string_view name, const CreateOptions& options, const Plac
     const std::string wanted(name);
     const std::string what = (attached != nullptr ? "attach " : "create ") + wanted;
     prepare();
-    const Fd folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    const Fd folder = open_registry(*this);
     if (!folder) fail("open the folder " + folder_.string());
     const Lock lock(folder.get());
     sweep(*this, folder.get());
@@ -351,6 +391,10 @@ Fd Registry::add(std::string_view name, const CreateOptions& options, const Plac
         if (open_name(*this, folder.get(), wanted))
             fail(EEXIST, what,
                  "`ipcns delete " + wanted + "` takes the name away, `ipcns exec " + wanted + "` enters it");
+        if (!is_dead(*this, folder.get(), wanted))
+            fail(EEXIST, what,
+                 holding_ == Holding::mounts ? "its mounts lie in another mount namespace: use it there"
+                                             : "its keeper runs outside this pid namespace: use it there");
         dispose(folder.get(), wanted); // its namespace is gone, as after a reboot with a /run that is kept
     }
 
@@ -429,7 +473,7 @@ void Registry::attach(std::string_view name, const Place& place) const { (void)a
 
 Place Registry::open(std::string_view name) const {
     check_name(name);
-    const Fd folder(::open(folder_.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    const Fd folder = open_registry(*this);
     std::optional<Opened> opened;
     if (folder) opened = open_name(*this, folder.get(), std::string(name));
     if (!opened)
@@ -439,7 +483,7 @@ Place Registry::open(std::string_view name) const {
 
 std::vector<RegisteredName> Registry::list() const {
     std::vector<RegisteredName> names;
-    const Fd folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    const Fd folder = open_registry(*this);
     if (!folder) return names;
     for (const auto& name : entries_of(folder.get())) {
         if (!is_name(name)) continue;
@@ -456,7 +500,7 @@ Leftovers Registry::remove(std::string_view name, const DeleteOptions& options) 
     check_name(name);
     const std::string wanted(name);
     const std::string what = "delete " + wanted;
-    const Fd folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    const Fd folder = open_registry(*this);
     struct stat about {};
     if (!folder || ::fstatat(folder.get(), wanted.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) {
         const bool roots = folder_ != system_folder &&
@@ -466,8 +510,15 @@ Leftovers Registry::remove(std::string_view name, const DeleteOptions& options) 
     }
     if (about.st_uid != ::geteuid())
         fail(EPERM, what, "the name belongs to user " + std::to_string(about.st_uid));
+    if (holding_ == Holding::keeper) {
+        const Fd own = open_folder_at(folder.get(), wanted.c_str());
+        if (own && find_keeper(own.get()) < 0)
+            fail(EPERM, what, "its keeper runs outside this pid namespace: delete it there");
+    }
     if (options.kill) {
         if (const auto opened = open_name(*this, folder.get(), wanted)) {
+            if (opened->place.ipc.id() == Namespace::host_id())
+                fail(EPERM, what, "it names the host's own namespace: --kill would end every process");
             if (!end_processes(*opened, SIGTERM, options.grace) &&
                 !end_processes(*opened, SIGKILL, std::chrono::seconds(10)))
                 fail(EBUSY, what, "processes inside do not end");

@@ -69,7 +69,8 @@ std::string refusal_hint(int number, bool with_user) {
     if (number == EINVAL)
         return "this kernel was built without IPC namespaces (CONFIG_IPC_NS) or user namespaces (CONFIG_USER_NS)";
     if (number != EPERM && number != EACCES) return {};
-    if (!with_user) return "run it as root or with CAP_SYS_ADMIN";
+    if (!with_user)
+        return "a seccomp filter or a security module forbids it, although there is CAP_SYS_ADMIN";
     if (setting("/proc/sys/kernel/unprivileged_userns_clone") == 0)
         return "user namespaces are for root only here: as root, sysctl kernel.unprivileged_userns_clone=1";
     if (setting("/proc/sys/user/max_user_namespaces") == 0)

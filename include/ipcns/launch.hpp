@@ -75,9 +75,6 @@ public:
     /// The namespace that it was started in.
     [[nodiscard]] const Namespace& ipc() const noexcept { return ipc_; }
 
-    /// False when the host has no /dev/shm, so that there was none to make private.
-    [[nodiscard]] bool has_shm() const noexcept { return static_cast<bool>(shm_); }
-
     /// Sends a signal to the program (not to the init above it).
     /// @throws Error ESRCH when it has ended
     void signal(int number) const;
