@@ -41,7 +41,7 @@ std::string join(const std::vector<std::string>& words) { return fmt::format("{}
 Json or_null(bool known, Json value) { return known ? std::move(value) : Json(); }
 
 std::vector<Cell> row_of(const InventoryEntry& entry, const std::string& name, bool is_host, bool kept,
-                         const Options& options) {
+                         UserNames& users, const Options& options) {
     std::vector<std::string> held;
     if (!entry.processes.empty()) held.emplace_back("process");
     if (kept) held.emplace_back("keeper");
@@ -54,6 +54,7 @@ std::vector<Cell> row_of(const InventoryEntry& entry, const std::string& name, b
         mount_values.push_back(json_text(mount));
     }
     const auto& first = entry.first;
+    const std::string user = first ? users(first->user) : "";
     const auto& contents = entry.contents;
     return {
         {std::to_string(entry.id.inode), entry.id.inode},
@@ -63,8 +64,7 @@ std::vector<Cell> row_of(const InventoryEntry& entry, const std::string& name, b
          or_null(!name.empty(), name)},
         {std::to_string(entry.processes.size()), entry.processes.size()},
         {first ? std::to_string(first->pid) : "-", or_null(first.has_value(), first ? first->pid : 0)},
-        {first ? user_name(first->user) : "-",
-         or_null(first.has_value(), first ? user_name(first->user) : "")},
+        {first ? user : "-", or_null(first.has_value(), user)},
         {held.empty() ? "-" : join(held), held},
         {first ? escape(first->command) : "-", first ? json_text(first->command) : Json()},
         {first ? std::to_string(first->user) : "-", or_null(first.has_value(), first ? first->user : 0)},
@@ -96,11 +96,12 @@ void list(Options& options) {
     const auto name_of = names_by_id(names);
 
     const NamespaceId host = Namespace::host_id();
+    UserNames users;
     std::vector<std::vector<Cell>> rows;
     for (const auto& entry : inventory.entries) {
         const auto name = name_of.find(entry.id);
         rows.push_back(row_of(entry, name == name_of.end() ? "" : name->second, entry.id == host,
-                              !entry.keepers.empty(), options));
+                              !entry.keepers.empty(), users, options));
     }
     if (options.format.json()) {
         Json namespaces = Json::array();

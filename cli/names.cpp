@@ -59,9 +59,13 @@ std::string describe_processes(const std::vector<pid_t>& pids) {
     return text;
 }
 
-std::string user_name(uid_t uid) {
-    const struct passwd* user = ::getpwuid(uid); // NOLINT(concurrency-mt-unsafe): one thread here
-    return user != nullptr ? escape(user->pw_name) : std::to_string(uid);
+std::string UserNames::operator()(uid_t uid) {
+    const auto [found, is_new] = names_.try_emplace(uid);
+    if (is_new) {
+        const struct passwd* user = ::getpwuid(uid); // NOLINT(concurrency-mt-unsafe): one thread here
+        found->second = user != nullptr ? escape(user->pw_name) : std::to_string(uid);
+    }
+    return found->second;
 }
 
 } // namespace ipcns::cli

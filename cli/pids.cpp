@@ -32,12 +32,13 @@ void pids(const Options& options, bool table) {
         for (const pid_t pid : inside) fmt::print("{}\n", pid);
         return;
     }
+    UserNames users;
     std::vector<std::vector<Cell>> rows;
     for (const pid_t pid : inside) {
         const auto process = describe_process(pid);
         if (!process) continue;
         rows.push_back({{std::to_string(pid), pid},
-                        {user_name(process->user), user_name(process->user)},
+                        {users(process->user), users(process->user)},
                         {std::to_string(process->user), process->user},
                         {escape(process->command), json_text(process->command)}});
     }

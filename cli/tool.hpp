@@ -38,7 +38,13 @@ std::map<NamespaceId, std::string> names_by_id(const std::vector<RegisteredName>
 /// "123 (sleep 5), 124 (sh)".
 std::string describe_processes(const std::vector<pid_t>& pids);
 
-/// "postgres", or the number where there is no such user.
-std::string user_name(uid_t uid);
+/// "postgres", or the number where there is no such user. Each is looked up once: that may take a network.
+class UserNames {
+public:
+    std::string operator()(uid_t uid);
+
+private:
+    std::map<uid_t, std::string> names_;
+};
 
 } // namespace ipcns::cli

@@ -79,24 +79,46 @@ void in_parallel(std::size_t count, unsigned threads, Work work) {
 std::optional<Process> describe(int proc, pid_t pid) {
     Path path;
     std::snprintf(path.data(), path.size(), "%d", pid);
-    const Fd folder(::openat(proc, path.data(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     struct stat about {};
-    if (!folder || ::fstat(folder.get(), &about) != 0) return std::nullopt;
+    if (::fstatat(proc, path.data(), &about, 0) != 0) return std::nullopt;
     Process process;
     process.pid = pid;
     process.user = about.st_uid;
-    auto command = procfs::read_file(folder.get(), "cmdline", 4096);
+    std::snprintf(path.data(), path.size(), "%d/cmdline", pid);
+    auto command = procfs::read_start(proc, path.data());
     if (!command) return std::nullopt;
     while (!command->empty() && command->back() == '\0') command->pop_back();
     std::replace(command->begin(), command->end(), '\0', ' ');
     if (command->empty()) {
-        auto name = procfs::read_file(folder.get(), "comm", 64);
+        std::snprintf(path.data(), path.size(), "%d/comm", pid);
+        auto name = procfs::read_start(proc, path.data());
         if (!name) return std::nullopt;
         if (!name->empty() && name->back() == '\n') name->pop_back();
         *command = "[" + *name + "]";
     }
     process.command = std::move(*command);
     return process;
+}
+
+// The lowest process that can still be described.
+void describe_first(int proc, InventoryEntry& entry) {
+    entry.first.reset();
+    for (const pid_t pid : entry.processes) {
+        entry.first = describe(proc, pid);
+        if (entry.first) return;
+    }
+}
+
+// A keeper is an ipcns-keeper: of the caller's own names the registry knows it for certain, of others' its name tells.
+// It is the lowest process inside, since nobody was there before it; its arguments say whether a closer look pays.
+void set_keeper_apart(int proc, InventoryEntry& entry) {
+    if (!entry.first || entry.first->command.find("ipcns-keeper ") == std::string::npos) return;
+    Path path;
+    std::snprintf(path.data(), path.size(), "%d/comm", entry.first->pid);
+    if (procfs::read_start(proc, path.data()) != "ipcns-keeper\n") return;
+    entry.keepers.push_back(entry.first->pid);
+    std::erase(entry.processes, entry.first->pid);
+    describe_first(proc, entry);
 }
 
 // Opens the namespace of an entry, by whatever keeps it alive.
@@ -111,22 +133,6 @@ std::optional<Namespace> open_entry(const InventoryEntry& entry) {
         return Namespace::from_inode(entry.id.inode);
     } catch (const Error&) {
         return std::nullopt;
-    }
-}
-
-// A keeper is an ipcns-keeper; of the caller's own names it is known for certain, of others' only its name
-// tells.
-void set_keepers_apart(Inventory& inventory) {
-    const Fd proc = procfs::open_proc();
-    Path path;
-    for (auto& entry : inventory.entries) {
-        if (entry.processes.empty()) continue;
-        // It came first: nobody was inside before it.
-        const pid_t pid = entry.processes.front();
-        std::snprintf(path.data(), path.size(), "%d/comm", pid);
-        if (procfs::read_file(proc.get(), path.data(), 64) != "ipcns-keeper\n") continue;
-        entry.keepers.push_back(pid);
-        entry.processes.erase(entry.processes.begin());
     }
 }
 
@@ -208,15 +214,13 @@ Inventory Inventory::take(const InventoryOptions& options) {
 
     inventory.entries.reserve(found.size());
     for (auto& [inode, entry] : found) inventory.entries.push_back(std::move(entry));
-    if (options.keepers_apart) set_keepers_apart(inventory);
-    if (options.details) {
+    if (options.details || options.keepers_apart) {
         in_parallel(inventory.entries.size(), threads, [&](std::size_t first, std::size_t last, unsigned) {
             for (std::size_t i = first; i < last; ++i) {
-                auto& entry = inventory.entries[i];
-                for (const pid_t pid : entry.processes) {
-                    entry.first = describe(proc.get(), pid);
-                    if (entry.first) break;
-                }
+                InventoryEntry& entry = inventory.entries[i];
+                describe_first(proc.get(), entry);
+                if (options.keepers_apart) set_keeper_apart(proc.get(), entry);
+                if (!options.details) entry.first.reset();
             }
         });
     }

@@ -120,6 +120,15 @@ std::optional<std::string> read_file(int proc, const char* path, std::size_t mos
     return text;
 }
 
+std::optional<std::string> read_start(int proc, const char* path) {
+    const Fd file(::openat(proc, path, O_RDONLY | O_CLOEXEC));
+    if (!file) return std::nullopt;
+    std::array<char, 4096> buffer;
+    const ssize_t length = ::read(file.get(), buffer.data(), buffer.size());
+    if (length < 0) return std::nullopt;
+    return std::string(buffer.data(), static_cast<std::size_t>(length));
+}
+
 std::vector<NamespaceMount> namespace_mounts(int proc, const char* path) {
     std::vector<NamespaceMount> mounts;
     const auto text = read_file(proc, path, std::size_t{1} << 28);

@@ -31,6 +31,10 @@ bool each_namespace(int proc, pid_t pid, const char* kind, const std::function<b
 /// The whole of a small file below @p proc; nothing when it cannot be read.
 std::optional<std::string> read_file(int proc, const char* path, std::size_t most = 1 << 20);
 
+/// What one read(2) gives of a file below @p proc: all of a short one, the start of a long one; nothing when it
+/// cannot be read.
+std::optional<std::string> read_start(int proc, const char* path);
+
 /// One line of a mountinfo file (proc(5)) whose mount is an nsfs file.
 struct NamespaceMount {
     std::string root;  ///< "ipc:[4026532177]"
