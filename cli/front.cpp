@@ -2,34 +2,15 @@
 // What run and exec share.
 #include "front.hpp"
 
-#include <ipcns/inventory.hpp>
 #include <ipcns/text.hpp>
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdlib>
 
 extern char** environ;
 
 namespace ipcns::cli {
-
-void write_text(int fd, std::string_view text) {
-    while (!text.empty()) {
-        const ssize_t length = ::write(fd, text.data(), text.size());
-        if (length < 0 && errno == EINTR) continue;
-        if (length <= 0) return;
-        text.remove_prefix(static_cast<std::size_t>(length));
-    }
-}
-
-void complain(std::string_view message, std::string_view hint) {
-    std::string text = "ipcns: " + std::string(message) + "\n";
-    if (!hint.empty()) text += "hint: " + std::string(hint) + "\n";
-    write_text(STDERR_FILENO, text);
-}
-
-void complain(const Error& error) { complain(error.what(), error.hint()); }
 
 int status_of(const Error& error) {
     const auto* program = dynamic_cast<const ProgramError*>(&error);
@@ -102,19 +83,6 @@ std::string describe(const Leftovers& left) {
     add(left.queues.files, "POSIX queue", "POSIX queues");
     add(left.files.files, "file in /dev/shm", "files in /dev/shm", left.files.bytes);
     return text.empty() ? "nothing" : text;
-}
-
-std::string describe_processes(const std::vector<pid_t>& pids) {
-    constexpr std::size_t most = 10;
-    std::string text;
-    for (std::size_t i = 0; i < std::min(pids.size(), most); ++i) {
-        const auto process = describe_process(pids[i]);
-        if (!text.empty()) text += ", ";
-        text += std::to_string(pids[i]);
-        if (process) text += " (" + escape(process->command.substr(0, 60)) + ")";
-    }
-    if (pids.size() > most) text += " and " + std::to_string(pids.size() - most) + " more";
-    return text;
 }
 
 } // namespace ipcns::cli

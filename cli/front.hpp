@@ -3,6 +3,8 @@
 // library and std::string: the front is linked statically and has to start as fast as a C program.
 #pragma once
 
+#include "message.hpp"
+
 #include <ipcns/error.hpp>
 #include <ipcns/launch.hpp>
 
@@ -22,13 +24,6 @@ int run_command(int argc, char** argv);
 int exec_command(int argc, char** argv);
 extern const char* const run_help;
 extern const char* const exec_help;
-
-/// Writes the whole text to a descriptor, as far as it goes.
-void write_text(int fd, std::string_view text);
-
-/// "ipcns: MESSAGE" and, where there is one, "hint: HINT" on standard error.
-void complain(std::string_view message, std::string_view hint = {});
-void complain(const Error& error);
 
 /// What an error means to a shell: 126 or 127 for a program that cannot be run, else 125.
 int status_of(const Error& error);
@@ -56,8 +51,5 @@ constexpr int option_chdir = 1000, option_env = 1001, option_unset = 1002, optio
 
 /// "1 segment (64M), 2 queues", or "nothing".
 std::string describe(const Leftovers& left);
-
-/// "123 (sleep 5), 124 (sh)", with at most ten of them.
-std::string describe_processes(const std::vector<pid_t>& pids);
 
 } // namespace ipcns::cli

@@ -2,7 +2,6 @@
 // ipcns-names: the commands around names and processes. The front command becomes this program for them.
 #include "tool.hpp"
 
-#include <ipcns/inventory.hpp>
 #include <ipcns/text.hpp>
 
 #include <fmt/core.h>
@@ -15,14 +14,6 @@
 #include <set>
 
 namespace ipcns::cli {
-
-void complain(std::string_view message, std::string_view hint) {
-    std::fflush(stdout);
-    fmt::print(stderr, "ipcns: {}\n", message);
-    if (!hint.empty()) fmt::print(stderr, "hint: {}\n", hint);
-}
-
-void complain(const Error& error) { complain(error.what(), error.hint()); }
 
 std::vector<RegisteredName> visible_names() {
     const Registry own = Registry::of_caller();
@@ -45,18 +36,6 @@ std::map<NamespaceId, std::string> names_by_id(const std::vector<RegisteredName>
         text += (text.empty() ? "" : ",") + name.name;
     }
     return result;
-}
-
-std::string describe_processes(const std::vector<pid_t>& pids) {
-    constexpr std::size_t most = 10;
-    std::string text;
-    for (std::size_t i = 0; i < std::min(pids.size(), most); ++i) {
-        const auto process = describe_process(pids[i]);
-        text += fmt::format("{}{}{}", text.empty() ? "" : ", ", pids[i],
-                            process ? " (" + escape(process->command.substr(0, 60)) + ")" : "");
-    }
-    if (pids.size() > most) text += fmt::format(" and {} more", pids.size() - most);
-    return text;
 }
 
 std::string UserNames::operator()(uid_t uid) {

@@ -2,6 +2,8 @@
 // What the commands of ipcns-names share: how they are declared, and how they complain.
 #pragma once
 
+#include "message.hpp"
+
 #include <ipcns/error.hpp>
 #include <ipcns/namespace.hpp>
 #include <ipcns/registry.hpp>
@@ -25,18 +27,11 @@ void add_pids(CLI::App& program, int& status);
 void add_identify(CLI::App& program, int& status);
 void add_monitor(CLI::App& program, int& status);
 
-/// "ipcns: MESSAGE" and "hint: HINT" on standard error.
-void complain(std::string_view message, std::string_view hint = {});
-void complain(const Error& error);
-
 /// Every name that the caller may see, of its own registry and of the system's.
 std::vector<RegisteredName> visible_names();
 
 /// The names of each namespace, joined by commas.
 std::map<NamespaceId, std::string> names_by_id(const std::vector<RegisteredName>& names);
-
-/// "123 (sleep 5), 124 (sh)".
-std::string describe_processes(const std::vector<pid_t>& pids);
 
 /// "postgres", or the number where there is no such user. Each is looked up once: that may take a network.
 class UserNames {

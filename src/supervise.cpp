@@ -8,7 +8,7 @@
 // when we are continued in the foreground, and we take it back when it dies without giving it up
 // (credentials(7), tcsetpgrp(3), waitpid(2)).
 #include "error.hpp"
-#include "launch.hpp"
+#include "plan.hpp"
 
 #include <ipcns/inventory.hpp>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What passes between a launcher and the child it clones.
+// What passes between a launcher and the child it clones, and the child's part.
 #pragma once
 
 #include "child.hpp"
@@ -74,6 +74,14 @@ struct Message {
     int value = 0; ///< ready: which descriptors; else a status or a signal
     Report report;
 };
+
+/// Becomes a program by a plan. The entry of a child that shares memory and descriptors with its parent, and of one that
+/// does not; @p plan is a Plan*.
+int quick_child(void* plan);
+int separate_child(void* plan);
+
+/// The same for the calling process itself. Returns only when it failed; the plan's report says why.
+void become_program(Plan& plan) noexcept;
 
 /// Receives one message. False when the other side is gone.
 bool receive(int channel, Message& message, Fd (&fds)[Message::most_fds]);
