@@ -143,13 +143,15 @@ int main_command(int argc, char** argv) {
 } // namespace ipcns::cli
 
 int main(int argc, char** argv) {
+    int status = ipcns::cli::own_failure;
     try {
-        return ipcns::cli::main_command(argc, argv);
+        status = ipcns::cli::main_command(argc, argv);
     } catch (const ipcns::Error& error) {
         ipcns::cli::complain(error);
-        return ipcns::cli::status_of(error);
+        status = ipcns::cli::status_of(error);
     } catch (const std::exception& error) {
         ipcns::cli::complain(error.what());
-        return ipcns::cli::own_failure;
     }
+    // Everything has been written by write(2): there is nothing that exit(3) would have to do.
+    ::_exit(status);
 }

@@ -5,6 +5,8 @@
 #include <ipcns/registry.hpp>
 #include <ipcns/text.hpp>
 
+#include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <optional>
@@ -79,6 +81,19 @@ Options parse(int argc, char** argv) {
     return options;
 }
 
+// Ctrl-C has ended the program. The shell that waits for us sees it as the end of its loop or script only if we end by
+// the signal as well; `$?` is 130 in either case.
+void end_by_interrupt() {
+    const Fd terminal(::open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY));
+    if (!terminal || ::tcgetpgrp(terminal.get()) != ::getpgrp()) return;
+    ::signal(SIGINT, SIG_DFL);
+    ::kill(::getpid(), SIGINT);
+    sigset_t one;
+    ::sigemptyset(&one);
+    ::sigaddset(&one, SIGINT);
+    ::sigprocmask(SIG_UNBLOCK, &one, nullptr);
+}
+
 // The namespace has the life of the parent; a name also needs to be taken away.
 int run_supervised(Options& options) {
     std::optional<Supervisor> supervisor(std::in_place);
@@ -142,6 +157,7 @@ int run_supervised(Options& options) {
             say("namespace " + std::to_string(id->inode) +
                 " left as it is, with processes still inside: " + describe_processes(left.inside));
     }
+    if (status.signal == SIGINT) end_by_interrupt();
     return status.shell_status();
 }
 

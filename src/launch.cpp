@@ -80,7 +80,11 @@ Fd borrow_shm(const Place& place, bool joins_user) {
     Fd copy;
     const auto take = [&] {
         copy = Fd(copy_mount(place.shm.get()));
-        if (!copy) fail("take over " + place.shm_from);
+        if (copy) return;
+        // Unmounted since it was opened.
+        if (errno == EINVAL && !place.name.empty())
+            fail(ENOENT, "find the namespace " + place.name, "somebody has deleted it just now");
+        fail("take over " + place.shm_from);
     };
     if (!place.mounts && !joins_user) {
         take();
@@ -236,7 +240,9 @@ private:
                 separate = true;
             }
         }
-        if (options.isolation == Isolation::ipc_only || inside) return;
+        if (options.isolation == Isolation::ipc_only) return;
+        // Somebody in the caller's own IPC namespace may still have another /dev/shm.
+        if (inside && (!place.shm || !has_sys_admin())) return;
         shm = borrow_shm(place, with_user);
         plan.shm_mount = shm.get();
         prepare_mounts();
@@ -332,16 +338,17 @@ public:
     static Child quick(Preparation& preparation) {
         Plan& plan = preparation.plan;
         plan.keep = preparation.options.place == nullptr;
-        constexpr unsigned long sharing = CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD;
+        constexpr unsigned long sharing = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | SIGCHLD;
         pid_t pid = -1;
         int number = 0;
         {
             const Stack stack;
             const AllSignalsBlocked blocked;
-            pid = clone_child(stack, sharing | preparation.flags, quick_child, &plan);
+            pid = clone_child(stack, sharing | preparation.flags, quick_child, &plan, &plan.pidfd);
             number = errno;
         }
         if (pid < 0) refuse(number, preparation);
+        Fd program(plan.pidfd);
         Fd ipc(plan.ipc);
         Fd shm(plan.shm);
         Fd queues(plan.queues);
@@ -349,7 +356,9 @@ public:
             reap(pid);
             throw_report(plan.report, preparation.options, preparation.with_user);
         }
-        return finish(preparation, pid, std::move(ipc), std::move(shm), std::move(queues));
+        Child child = finish(preparation, pid, std::move(ipc), std::move(shm), std::move(queues));
+        child.program_ = std::move(program);
+        return child;
     }
 
     static Child separate(Preparation& preparation) {

@@ -59,6 +59,7 @@ struct Plan {
     const Stack* init_stack = nullptr;
 
     // What the child leaves for the parent.
+    int pidfd = -1; ///< of the child itself, known to it only in a quick child
     bool keep = false;
     int ipc = -1;
     int shm = -1;

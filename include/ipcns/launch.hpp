@@ -102,7 +102,7 @@ private:
     Namespace ipc_;
     Fd shm_;     // root of the private /dev/shm
     Fd queues_;  // root of a mount of its queues
-    Fd program_; // strict: pidfd of the program
+    Fd program_; // pidfd of the program, where it is known
     Fd channel_; // strict: where init tells what becomes of the program
     bool place_ = false;
 };
