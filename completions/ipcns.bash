@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# Completion for bash. It works with and without the package bash-completion. Names are read from the folders that they
+# are kept in, so that pressing Tab starts no program.
+
+# The options of a command, and the columns of its table.
+_ipcns_options() { # COMMAND
+    case $1 in
+    '') printf '%s\n' -h --help -V --version ;;
+    run) printf '%s\n' --ipc-only --strict --shm-size --limit --root --name --wait --exec --chdir --env --unset \
+        --die-with-parent -v --verbose -h --help ;;
+    exec) printf '%s\n' --all -q --quiet --ipc-only --root --chdir --env --unset --die-with-parent -v --verbose \
+        -h --help ;;
+    create) printf '%s\n' --shm-size --limit -v --verbose -h --help ;;
+    attach) printf '%s\n' -h --help ;;
+    delete) printf '%s\n' --all --kill --timeout -v --verbose -h --help ;;
+    list) printf '%s\n' -o --output -n --noheadings -J --json --fds --objects -b --bytes -q --quiet -h --help ;;
+    pids) printf '%s\n' -l --long -o --output -n --noheadings -J --json -h --help ;;
+    identify) printf '%s\n' -o --output -n --noheadings -J --json -h --help ;;
+    monitor) printf '%s\n' -J --json -h --help ;;
+    esac
+}
+
+_ipcns_columns() { # COMMAND
+    case $1 in
+    list) printf '%s\n' NS NAME PROCS PID USER HELD COMMAND UID MOUNTS FDS SHM OBJECTS ;;
+    pids) printf '%s\n' PID USER UID COMMAND ;;
+    identify) printf '%s\n' NS NAME PID ;;
+    esac
+}
+
+# The folder of the caller's own names.
+_ipcns_own_folder() {
+    if ((EUID == 0)); then
+        printf '/run/ipcns'
+    elif [[ ${XDG_RUNTIME_DIR-} == /* ]]; then
+        printf '%s/ipcns' "$XDG_RUNTIME_DIR"
+    elif [[ -w /run/user/$EUID ]]; then
+        printf '/run/user/%s/ipcns' "$EUID"
+    else
+        printf '/tmp/ipcns-%s' "$EUID"
+    fi
+}
+
+_ipcns_names() { # FOLDER...
+    local folder
+    for folder in "$@"; do
+        compgen -G "$folder/*/" | sed 's|/*$||; s|.*/||'
+    done | sort -u
+}
+
+_ipcns_pids() { compgen -G '/proc/[1-9]*/' | tr -dc '0-9\n'; }
+
+# Each of these sets COMPREPLY to those of the words that begin as $cur does.
+_ipcns_reply() { # WORD...
+    local word
+    for word in "$@"; do
+        if [[ $word == "$cur"* ]]; then COMPREPLY+=("$word"); fi
+    done
+}
+
+_ipcns_reply_lines() {
+    local words
+    mapfile -t words
+    _ipcns_reply "${words[@]}"
+}
+
+_ipcns_reply_target() {
+    case $cur in
+    /* | .*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") && compopt -o filenames 2>/dev/null ;;
+    @*) _ipcns_reply_lines < <(ipcns list -q -n -o NS --fds=never 2>/dev/null | sed 's/^ */@/') ;;
+    [0-9]*) _ipcns_reply_lines < <(_ipcns_pids) ;;
+    *) _ipcns_reply_lines < <(
+        _ipcns_names "$(_ipcns_own_folder)" /run/ipcns
+        printf '%s\n' self host
+    ) ;;
+    esac
+}
+
+# A list with commas, of which the last word is being written.
+_ipcns_reply_columns() { # COMMAND
+    local done='' column
+    if [[ $cur == *,* ]]; then
+        done=${cur%,*},
+    elif [[ $cur == +* ]]; then
+        done=+
+    fi
+    for column in $(_ipcns_columns "$1"); do
+        if [[ ,${done#+} != *,$column,* ]]; then _ipcns_reply "$done$column"; fi
+    done
+    compopt -o nospace 2>/dev/null
+}
+
+_ipcns_reply_limit() {
+    if [[ $cur == *=* ]]; then return; fi
+    _ipcns_reply msgmax= msgmnb= msgmni= sem= shmall= shmmax= shmmni= shm_rmid_forced= msg_next_id= sem_next_id= \
+        shm_next_id= auto_msgmni= queues_max= msg_max= msgsize_max= msg_default= msgsize_default=
+    compopt -o nospace 2>/dev/null
+}
+
+_ipcns_reply_program() { # INDEX in COMP_WORDS where the program begins
+    if declare -F _command_offset >/dev/null; then
+        _command_offset "$1"
+    elif ((COMP_CWORD == $1)); then
+        mapfile -t COMPREPLY < <(compgen -c -- "$cur" | sort -u)
+    else
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        compopt -o filenames 2>/dev/null
+    fi
+}
+
+# What comes after an option that takes a value; fails when this one takes none.
+_ipcns_reply_value() { # COMMAND OPTION
+    case $2 in
+    --limit) _ipcns_reply_limit ;;
+    --shm-size) if [[ $cur == [0-9]* ]]; then _ipcns_reply "${cur%%[!0-9]*}"{K,M,G,T}; fi ;;
+    --chdir) mapfile -t COMPREPLY < <(compgen -d -- "$cur") && compopt -o filenames 2>/dev/null ;;
+    --env)
+        if [[ $cur == *=* ]]; then return; fi
+        mapfile -t COMPREPLY < <(compgen -e -S = -- "$cur")
+        compopt -o nospace 2>/dev/null
+        ;;
+    --unset) mapfile -t COMPREPLY < <(compgen -e -- "$cur") ;;
+    --name | --timeout) ;;
+    -o | --output) _ipcns_reply_columns "$1" ;;
+    --fds) _ipcns_reply auto always never ;;
+    *) return 1 ;;
+    esac
+}
+
+_ipcns() {
+    local cur words=() starts=() i word
+    COMPREPLY=()
+
+    # Readline takes = and @ for words of their own: put together again what was written without a space. starts[] says
+    # where each word began.
+    local rest=${COMP_LINE:0:COMP_POINT} glued
+    for ((i = 0; i <= COMP_CWORD; ++i)); do
+        word=${COMP_WORDS[i]}
+        glued=no
+        if [[ $rest != [[:space:]]* ]]; then glued=yes; fi
+        rest=${rest#"${rest%%[![:space:]]*}"}
+        rest=${rest#"$word"}
+        if [[ $glued == yes && ${#words[@]} -gt 0 ]]; then
+            words[-1]+=$word
+        else
+            words+=("$word")
+            starts+=("$i")
+        fi
+    done
+    cur=${words[-1]}
+    local last=$((${#words[@]} - 1)) command=${words[1]-}
+
+    if ((last == 1)); then
+        if [[ $cur == -* ]]; then
+            _ipcns_reply_lines < <(_ipcns_options '')
+        else
+            _ipcns_reply run exec create attach delete list pids identify monitor help
+        fi
+        return
+    fi
+    if [[ $command == help ]]; then
+        if ((last == 2)); then _ipcns_reply run exec create attach delete list pids identify monitor; fi
+        return
+    fi
+
+    # Go through the words before the last: which is a value, and how many are neither option nor value.
+    local others=0 option='' all=no ended=no
+    for ((i = 2; i < last; ++i)); do
+        word=${words[i]}
+        if [[ -n $option ]]; then
+            option=''
+        elif [[ $ended == no && $word == -- ]]; then
+            ended=yes
+        elif [[ $ended == no && $word == -?* ]]; then
+            if [[ $word == --all ]]; then all=yes; fi
+            case $word in
+            --shm-size | --limit | --name | --chdir | --env | --unset | --timeout | -o | --output) option=$word ;;
+            esac
+        else
+            others=$((others + 1))
+            # For these two the program begins here, or after the target.
+            if [[ $command == run || ($command == exec && ($all == yes || $others -gt 1)) ]]; then
+                _ipcns_reply_program "${starts[i]}"
+                return
+            fi
+            # After TARGET comes the program, with or without "--".
+            if [[ $command == exec && ${words[i + 1]} == -- && $((i + 1)) -lt $last ]]; then i=$((i + 1)); fi
+        fi
+    done
+
+    if [[ -n $option ]]; then
+        _ipcns_reply_value "$command" "$option"
+    elif [[ $ended == no && $cur == --*=* ]]; then
+        option=${cur%%=*}
+        cur=${cur#*=}
+        _ipcns_reply_value "$command" "$option" || return
+        # Readline replaces what comes after the = if it takes that for the end of a word, else the whole word.
+        if [[ $COMP_WORDBREAKS != *=* ]]; then COMPREPLY=("${COMPREPLY[@]/#/$option=}"); fi
+    elif [[ $ended == no && $cur == -* && ! ($command == exec && $others -gt 0) ]]; then
+        _ipcns_reply_lines < <(_ipcns_options "$command")
+    else
+        case $command in
+        run) _ipcns_reply_program "${starts[last]}" ;;
+        exec)
+            if [[ $all == yes ]] || ((others > 0)); then
+                _ipcns_reply_program "${starts[last]}"
+            else
+                _ipcns_reply_target
+            fi
+            ;;
+        delete) _ipcns_reply_lines < <(_ipcns_names "$(_ipcns_own_folder)") ;;
+        attach) if ((others == 1)); then _ipcns_reply_target; fi ;;
+        pids) if ((others == 0)); then _ipcns_reply_target; fi ;;
+        identify) if ((others == 0)); then _ipcns_reply_lines < <(_ipcns_pids); fi ;;
+        esac
+    fi
+}
+
+complete -F _ipcns ipcns

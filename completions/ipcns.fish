@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Completion for fish. Names are read from the folders that they are kept in, so that pressing Tab starts no program.
+
+# The folder of the caller's own names.
+function __ipcns_own_folder
+    if test (id -u) -eq 0
+        echo /run/ipcns
+    else if string match -q '/*' -- "$XDG_RUNTIME_DIR"
+        echo $XDG_RUNTIME_DIR/ipcns
+    else if test -w /run/user/(id -u)
+        echo /run/user/(id -u)/ipcns
+    else
+        echo /tmp/ipcns-(id -u)
+    end
+end
+
+function __ipcns_own_names
+    set -l paths (__ipcns_own_folder)/*/
+    string replace -r '.*/(.+)/$' '$1' -- $paths
+end
+
+function __ipcns_names
+    set -l paths /run/ipcns/*/ (__ipcns_own_folder)/*/
+    string replace -r '.*/(.+)/$' '$1' -- $paths | sort -u
+end
+
+function __ipcns_targets
+    switch (commandline -ct)
+        case '/*' './*'
+            __fish_complete_path (commandline -ct)
+        case '@*'
+            ipcns list -q -n -o NS --fds=never 2>/dev/null | string replace -r '^ *' @
+        case '*'
+            __ipcns_names
+            printf '%s\t%s\n' self 'the namespace you are in' host 'that of process 1'
+            __fish_complete_pids
+    end
+end
+
+# The words after the command that are neither options nor their values, one a line, without the one being written.
+function __ipcns_words
+    set -l words (commandline -opc)
+    set -e words[1..2]
+    set -l value no
+    set -l ended no
+    for word in $words
+        if test $value = yes
+            set value no
+        else if test $ended = no; and test "$word" = --
+            set ended yes
+        else if test $ended = no; and string match -q -- '-?*' $word
+            contains -- $word --shm-size --limit --name --chdir --env --unset --timeout -o --output
+            and set value yes
+        else
+            echo $word
+        end
+    end
+end
+
+function __ipcns_command # COMMAND...: this is the one that is being written
+    set -l words (commandline -opc)
+    set -q words[2]; and contains -- $words[2] $argv
+end
+
+function __ipcns_no_command
+    test (count (commandline -opc)) -eq 1
+end
+
+function __ipcns_has_words # NUMBER
+    test (count (__ipcns_words)) -eq $argv[1]
+end
+
+# True where run or exec begin to take the program and its arguments.
+function __ipcns_in_program
+    set -l words (commandline -opc)
+    set -l count (count (__ipcns_words))
+    switch "$words[2]"
+        case run
+            test $count -gt 0; or contains -- -- $words
+        case exec
+            test $count -gt 0; or contains -- --all $words
+        case '*'
+            return 1
+    end
+end
+
+# The options go on until the program begins.
+function __ipcns_options # COMMAND...
+    __ipcns_command $argv; and not __ipcns_in_program
+end
+
+function __ipcns_program
+    set -l words (commandline -opc)
+    set -l given (__ipcns_words)
+    if test "$words[2]" = exec; and not contains -- --all $words
+        set -e given[1]
+    end
+    complete --do-complete=(string join ' ' -- (string escape -- $given) (commandline -ct | string collect -a))
+end
+
+function __ipcns_limits
+    printf '%s\t%s\n' \
+        msgmax= 'largest System V message, bytes' \
+        msgmnb= 'bytes that a new System V queue may hold' \
+        msgmni= 'number of System V queues' \
+        sem= 'semaphores in a set, in all, operations in a call, sets' \
+        shmall= 'System V shared memory in all, pages' \
+        shmmax= 'largest System V segment, bytes' \
+        shmmni= 'number of System V segments' \
+        shm_rmid_forced= 'remove a segment when nobody is attached' \
+        msg_next_id= 'wanted id of the next queue' \
+        sem_next_id= 'wanted id of the next semaphore set' \
+        shm_next_id= 'wanted id of the next segment' \
+        auto_msgmni= 'without effect since Linux 3.19' \
+        queues_max= 'number of POSIX queues' \
+        msg_max= 'most messages of a POSIX queue' \
+        msgsize_max= 'largest message of a POSIX queue, bytes' \
+        msg_default= 'messages of a POSIX queue made without attributes' \
+        msgsize_default= 'message size of one, bytes'
+end
+
+# A list with commas, of which the last word is being written.
+function __ipcns_columns # COLUMN...
+    set -l before (string match -r '^(?:\+|.*,)' -- (commandline -ct | string replace -r '^(--output=|-o)' ''))
+    for column in $argv
+        echo $before$column
+    end
+end
+
+complete -c ipcns -f
+complete -c ipcns -n __ipcns_no_command -a run -d 'run a program with IPC of its own, and clean up after it'
+complete -c ipcns -n __ipcns_no_command -a exec -d 'run a program in a namespace that exists'
+complete -c ipcns -n __ipcns_no_command -a create -d 'make a named namespace that lives without a process'
+complete -c ipcns -n __ipcns_no_command -a attach -d 'give a name to a namespace that somebody else made'
+complete -c ipcns -n __ipcns_no_command -a delete -d 'take names away, and remove what their namespaces hold'
+complete -c ipcns -n __ipcns_no_command -a list -d 'list the namespaces of this host'
+complete -c ipcns -n __ipcns_no_command -a pids -d 'list the processes in a namespace'
+complete -c ipcns -n __ipcns_no_command -a identify -d 'say which namespace a process is in'
+complete -c ipcns -n __ipcns_no_command -a monitor -d 'print names as they come and go'
+complete -c ipcns -n __ipcns_no_command -a help -d 'tell about a command'
+complete -c ipcns -n '__ipcns_command help; and __ipcns_has_words 0' \
+    -a 'run exec create attach delete list pids identify monitor'
+complete -c ipcns -n __ipcns_no_command -s V -l version -d 'print the version'
+complete -c ipcns -n __ipcns_no_command -s h -l help -d 'list the commands'
+complete -c ipcns -n '__ipcns_options run exec create attach delete list pids identify monitor' \
+    -s h -l help -d 'show what the command does'
+
+# Arguments
+complete -c ipcns -n __ipcns_in_program -a '(__ipcns_program)'
+complete -c ipcns -n '__ipcns_options run; and not string match -q -- "-*" (commandline -ct)' -a '(__ipcns_program)'
+complete -c ipcns -n '__ipcns_options exec; and __ipcns_has_words 0' -a '(__ipcns_targets)'
+complete -c ipcns -n '__ipcns_command pids; and __ipcns_has_words 0' -a '(__ipcns_targets)'
+complete -c ipcns -n '__ipcns_command attach; and __ipcns_has_words 1' -a '(__ipcns_targets)'
+complete -c ipcns -n '__ipcns_command delete' -a '(__ipcns_own_names)'
+complete -c ipcns -n '__ipcns_command identify; and __ipcns_has_words 0' -a '(__fish_complete_pids)'
+
+# How much is private
+complete -c ipcns -n '__ipcns_options run exec' -l ipc-only -d 'only the IPC namespace'
+complete -c ipcns -n '__ipcns_options run' -l strict -d 'also process ids, network, host name, /proc and /tmp'
+complete -c ipcns -n '__ipcns_options run create' -l shm-size -x -d 'size of its /dev/shm (K M G T)'
+complete -c ipcns -n '__ipcns_options run create' -l limit -x -a '(__ipcns_limits)' -d 'set a limit'
+complete -c ipcns -n '__ipcns_options run exec' -l root -d 'be root in the user namespace'
+
+# The namespace
+complete -c ipcns -n '__ipcns_options run' -l name -x -d 'register it as NAME while the command runs'
+complete -c ipcns -n '__ipcns_options run' -l wait -d 'at the end wait for other processes inside'
+complete -c ipcns -n '__ipcns_options run' -l exec -d 'become the command; nothing is removed at the end'
+complete -c ipcns -n '__ipcns_options exec' -l all -d 'in every named namespace'
+complete -c ipcns -n '__ipcns_options exec' -s q -l quiet -d 'with --all: without headings'
+complete -c ipcns -n '__ipcns_options delete' -l all -d 'every name of yours'
+complete -c ipcns -n '__ipcns_options delete' -l kill -d 'end the processes inside first'
+complete -c ipcns -n '__ipcns_options delete' -l timeout -x -d 'seconds between SIGTERM and SIGKILL'
+
+# The program
+complete -c ipcns -n '__ipcns_options run exec' -l chdir -x -a '(__fish_complete_directories)' -d 'start it in a folder'
+complete -c ipcns -n '__ipcns_options run exec' -l env -x -a '(set -xn)=' -d 'set a variable'
+complete -c ipcns -n '__ipcns_options run exec' -l unset -x -a '(set -xn)' -d 'take a variable away'
+complete -c ipcns -n '__ipcns_options run exec' -l die-with-parent -d 'kill it when its parent dies'
+complete -c ipcns -n '__ipcns_options run exec create delete' -s v -l verbose -d 'say what is done'
+
+# Tables
+complete -c ipcns -n '__ipcns_options list' -s o -l output -x -d 'columns to show' \
+    -a '(__ipcns_columns NS NAME PROCS PID USER HELD COMMAND UID MOUNTS FDS SHM OBJECTS)'
+complete -c ipcns -n '__ipcns_options pids' -s o -l output -x -d 'columns to show' \
+    -a '(__ipcns_columns PID USER UID COMMAND)'
+complete -c ipcns -n '__ipcns_options identify' -s o -l output -x -d 'columns to show' \
+    -a '(__ipcns_columns NS NAME PID)'
+complete -c ipcns -n '__ipcns_options list pids identify' -s n -l noheadings -d 'no line of headings'
+complete -c ipcns -n '__ipcns_options list pids identify monitor' -s J -l json -d 'print JSON'
+complete -c ipcns -n '__ipcns_options list' -l fds -x -a 'auto always never' -d 'search descriptors'
+complete -c ipcns -n '__ipcns_options list' -l objects -d 'also what is in each'
+complete -c ipcns -n '__ipcns_options list' -s b -l bytes -d 'sizes in bytes'
+complete -c ipcns -n '__ipcns_options list' -s q -l quiet -d 'not a word about what could not be seen'
+complete -c ipcns -n '__ipcns_options pids' -s l -l long -d 'a table with users and commands'
