@@ -23,9 +23,7 @@ void report(const std::string& name, const Leftovers& left, bool verbose) {
                    "ipcns: the name {} is gone, but its namespace lives on with the processes inside: {}\n",
                    name, describe_processes(left.inside));
     else if (verbose)
-        fmt::print(stderr,
-                   "ipcns: {} deleted; removed {} System V objects, {} POSIX queues, {} files in /dev/shm\n",
-                   name, left.sysv.objects(), left.queues.files, left.files.files);
+        fmt::print(stderr, "ipcns: {} deleted; removed {}\n", name, describe(left));
 }
 
 void delete_names(const Options& options, int& status) {
@@ -62,7 +60,7 @@ void add_delete(CLI::App& program, int& status) {
     command->add_option("NAME", options->names, "names to delete");
     command->add_flag("--all", options->all, "every name of yours");
     command->add_flag("--kill", options->kill, "end the processes inside first: SIGTERM, then SIGKILL");
-    command->add_option("--timeout", options->timeout, "between the two (5)")
+    command->add_option("--timeout", options->timeout, "how long to wait between the two (default: 5)")
         ->type_name("SECONDS")
         ->check(CLI::Range(0.0, 86400.0));
     command->add_flag("-v,--verbose", options->verbose, "say what was removed");

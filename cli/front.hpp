@@ -49,7 +49,4 @@ constexpr int option_chdir = 1000, option_env = 1001, option_unset = 1002, optio
 /// A usage error for what getopt_long() has refused.
 [[noreturn]] void refuse_option(const char* command, int result, char** argv);
 
-/// "1 segment (64M), 2 queues", or "nothing".
-std::string describe(const Leftovers& left);
-
 } // namespace ipcns::cli

@@ -134,7 +134,8 @@ void add_list(CLI::App& program, int& /*status*/) {
     options->format.add_to(*command);
     command
         ->add_option("--fds", options->descriptors,
-                     "search descriptors: auto (up to 1,000 processes), always (also --fds alone), never")
+                     "search descriptors: always (the same as --fds alone), never, or auto: where there\n"
+                     "                          are at most 1,000 processes (default)")
         ->type_name("WHEN")
         ->expected(0, 1)
         ->default_str("always")

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ipcns-names: the commands around names and processes. The front command becomes this program for them.
+#include "help.hpp"
 #include "tool.hpp"
 
 #include <ipcns/text.hpp>
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <memory>
 #include <set>
 
 namespace ipcns::cli {
@@ -54,6 +56,7 @@ int main(int argc, char** argv) {
     int status = 0;
     CLI::App program("", "ipcns");
     program.require_subcommand(1);
+    program.formatter(std::make_shared<HelpFormatter>());
     add_create(program, status);
     add_attach(program, status);
     add_delete(program, status);

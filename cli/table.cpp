@@ -55,8 +55,7 @@ void Format::add_to(CLI::App& command) {
     std::string titles;
     for (const auto& column : columns_) titles += fmt::format("\n    {:<9} {}", column.title, column.help);
     command
-        .add_option("-o,--output", asked_,
-                    "columns to show, with commas between; +COLUMN adds to the usual ones")
+        .add_option("-o,--output", asked_, "columns to show, e.g. NS,NAME; +COLUMN adds to the usual ones")
         ->type_name("COLUMNS");
     command.add_flag("-n,--noheadings", no_headings_, "no line of headings");
     command.add_flag("-J,--json", json_, "print JSON");

@@ -45,7 +45,9 @@ public:
     /// True when the column of this title is to be shown, so that what costs much is looked up only then.
     [[nodiscard]] bool shows(std::string_view title) const;
     /// Shows a column that is not shown without being asked for.
-    void also(const char* title) { chosen_ += std::string(",") + title; }
+    void also(const char* title) {
+        if (!shows(title)) chosen_ += std::string(",") + title;
+    }
 
     /// One JSON object of the chosen columns of a row (cells in the order of all columns).
     [[nodiscard]] Json object(const std::vector<Cell>& row) const;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <string_view>
 
 namespace ipcns {
 namespace {
@@ -61,6 +62,8 @@ StartedKeeper start_keeper(const std::string& name, const std::string& path, con
         try {
             keeper.pid = launch(launch_options).pid();
         } catch (const Error& error) {
+            // Which limit it was is what the person has to know.
+            if (std::string_view(error.what()).starts_with("set the limit")) throw;
             fail(error.code().value(), "start the keeper of " + name, error.hint());
         }
     });
@@ -86,17 +89,18 @@ pid_t find_keeper(int folder) {
     return lock.l_pid > 0 ? lock.l_pid : -1;
 }
 
-void end_keeper(int folder) {
+bool end_keeper(int folder) {
     const pid_t pid = find_keeper(folder);
-    if (pid <= 0) return;
+    if (pid <= 0) return pid == 0;
     const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
     // Asked again: the pidfd is of the process that holds the lock, not of one that got its number since.
-    if (!process || find_keeper(folder) != pid) return;
-    if (::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0) != 0) return;
+    if (!process || find_keeper(folder) != pid) return find_keeper(folder) == 0;
+    if (::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0) != 0) return errno == ESRCH;
     struct pollfd polled {
         process.get(), POLLIN, 0
     };
     while (::poll(&polled, 1, 5000) < 0 && errno == EINTR) {}
+    return true;
 }
 
 } // namespace ipcns

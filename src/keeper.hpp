@@ -26,7 +26,7 @@ StartedKeeper start_keeper(const std::string& name, const std::string& path, con
 /// caller cannot see (it runs outside the caller's pid namespace) or when that could not be found out.
 pid_t find_keeper(int folder);
 
-/// Ends the keeper of @p folder, if there is one, and waits until it is gone.
-void end_keeper(int folder);
+/// Ends the keeper of @p folder, if there is one, and waits until it is gone. False when that could not be done.
+bool end_keeper(int folder);
 
 } // namespace ipcns

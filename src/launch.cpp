@@ -123,6 +123,9 @@ void throw_report(const Report& report, const LaunchOptions& options, bool with_
     else if (report.error == EPERM && report.detail != nullptr && std::strcmp(report.detail, "/proc") == 0)
         hint =
             "a container that hides parts of /proc forbids new mounts of it; leave out --strict, or run it outside";
+    else if (report.error == EPERM && report.detail != nullptr && std::strstr(report.detail, "id_map") != nullptr)
+        hint =
+            "root may map itself only with CAP_SETFCAP (Linux 5.12): give it that or CAP_SYS_ADMIN, or be an ordinary user";
     else if (report.error == ENODEV)
         hint = "this kernel lacks that file system";
     else if (report.error == ENOSYS)
@@ -190,6 +193,7 @@ private:
             ::pthread_sigmask(SIG_SETMASK, nullptr, &plan.mask);
         plan.handlers = options.has_signal_handlers;
         plan.child_ignored = options.child_action && options.child_action->sa_handler == SIG_IGN;
+        plan.child_default = options.child_action && !plan.child_ignored;
     }
 
     void prepare_mounts() { plan.mqueue_folder = ::faccessat(AT_FDCWD, "/dev/mqueue", F_OK, 0) == 0; }

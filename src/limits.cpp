@@ -12,7 +12,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cstring>
+#include <string_view>
+#include <utility>
 
 namespace ipcns {
 namespace {
@@ -59,7 +60,7 @@ std::string normalise(const LimitKey& key, std::string_view value) {
         if (!out.empty()) out += ' ';
         ++numbers;
         // Only the next_id limits have a meaning for a negative number: "any".
-        if (word == "-1") {
+        if (word == "-1" && std::string_view(key.name).ends_with("_next_id")) {
             out += word;
             continue;
         }
@@ -84,14 +85,17 @@ std::string known_keys() {
 std::span<const LimitKey> limit_keys() noexcept { return keys; }
 
 const LimitKey* find_limit_key(std::string_view name) noexcept {
-    for (const std::string_view prefix : {"kernel.", "fs.mqueue."}) {
+    std::string_view folder = "/proc/sys/";
+    for (const auto& [prefix, its_folder] :
+         {std::pair<std::string_view, std::string_view>{"kernel.", "/proc/sys/kernel/"},
+          {"fs.mqueue.", "/proc/sys/fs/mqueue/"}}) {
         if (!name.starts_with(prefix)) continue;
-        const LimitKey* key = find_limit_key(name.substr(prefix.size()));
-        const bool is_kernel = key != nullptr && std::strncmp(key->path, "/proc/sys/kernel/", 17) == 0;
-        return key != nullptr && is_kernel == (prefix == "kernel.") ? key : nullptr;
+        name.remove_prefix(prefix.size());
+        folder = its_folder;
+        break;
     }
     for (const auto& key : keys) {
-        if (name == key.name) return &key;
+        if (name == key.name && std::string_view(key.path).starts_with(folder)) return &key;
     }
     return nullptr;
 }

@@ -9,6 +9,8 @@
 #include "procfs.hpp"
 #include "usermap.hpp"
 
+#include <ipcns/text.hpp>
+
 #include <fcntl.h>
 #include <linux/nsfs.h>
 #include <sched.h>
@@ -130,10 +132,10 @@ Namespace Namespace::from_pidfd(int pidfd) {
 Namespace Namespace::from_path(const std::filesystem::path& path) {
     // O_NONBLOCK: a FIFO at that path must not hold us up.
     Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-    if (!fd) fail("open the namespace " + path.string());
+    if (!fd) fail("open the namespace " + escape(path.string()));
     const int kind = ::ioctl(fd.get(), NS_GET_NSTYPE);
     if (kind != CLONE_NEWIPC)
-        fail(EINVAL, "use " + path.string() + " as an IPC namespace",
+        fail(EINVAL, "use " + escape(path.string()) + " as an IPC namespace",
              kind < 0 ? "it is not an nsfs file; /proc/PID/ns/ipc is one"
                       : "it is a namespace of another kind");
     return from_fd(std::move(fd));
@@ -161,7 +163,7 @@ Namespace Namespace::from_inode(ino_t inode) {
             for (const pid_t entry : procfs::numbers_in(proc.get(), path.data())) {
                 std::snprintf(path.data(), path.size(), folder[0] == 't' ? "%d/task/%d/ns/ipc" : "%d/fd/%d",
                               pid, entry);
-                if (procfs::namespace_inode(proc.get(), path.data()) != inode) continue;
+                if (procfs::namespace_inode(proc.get(), path.data(), "ipc") != inode) continue;
                 if (auto found = open_if(proc.get(), path.data(), inode)) return std::move(*found);
             }
         }

@@ -165,9 +165,9 @@ void set_up_signals(const Plan& plan) noexcept {
         action.sa_flags = 0;
         ::sigaction(number, &action, nullptr);
     }
-    if (plan.child_ignored) {
+    if (plan.child_ignored || plan.child_default) {
         action = {};
-        action.sa_handler = SIG_IGN;
+        action.sa_handler = plan.child_ignored ? SIG_IGN : SIG_DFL;
         ::sigaction(SIGCHLD, &action, nullptr);
     }
     ::pthread_sigmask(SIG_SETMASK, &plan.mask, nullptr);

@@ -52,7 +52,8 @@ struct Plan {
     const char* directory = "";
     sigset_t mask{};
     bool handlers = true;       ///< the parent may have signal handlers
-    bool child_ignored = false; ///< SIGCHLD was ignored when we were started
+    bool child_ignored = false; ///< SIGCHLD is to be ignored
+    bool child_default = false; ///< SIGCHLD is to have its default action, though we may ignore it
 
     // For a separate child.
     int channel = -1;

@@ -75,14 +75,14 @@ ino_t parse_link(std::string_view link, std::string_view kind) {
     return error == std::errc() && end == link.data() + link.size() ? inode : 0;
 }
 
-ino_t namespace_inode(int proc, const char* path) {
+ino_t namespace_inode(int proc, const char* path, std::string_view kind) {
     std::array<char, 64> link;
     const ssize_t length = ::readlinkat(proc, path, link.data(), link.size());
     if (length < 0) return 0;
     std::string_view text(link.data(), static_cast<std::size_t>(length));
-    const auto colon = text.find(':');
+    if (kind.empty()) kind = text.substr(0, text.find(':'));
     errno = ENOENT;
-    return colon == std::string_view::npos ? 0 : parse_link(text, text.substr(0, colon));
+    return parse_link(text, kind);
 }
 
 bool each_namespace(int proc, pid_t pid, const char* kind, const std::function<bool(ino_t)>& visit) {

@@ -20,8 +20,9 @@ Fd open_proc();
 /// All entries of a folder with a number for a name, in the order of the kernel (ascending in /proc).
 std::vector<pid_t> numbers_in(int folder, const char* path);
 
-/// The number in the link PATH ("ipc:[4026531839]") below @p proc, or 0 with errno set.
-ino_t namespace_inode(int proc, const char* path);
+/// The number in the link PATH ("ipc:[4026531839]") below @p proc, or 0 with errno set. @p kind: only if it is of this
+/// kind; for a descriptor, since pipes and sockets read much like namespaces.
+ino_t namespace_inode(int proc, const char* path, std::string_view kind = {});
 
 /// Calls @p visit with the namespace number of every thread of @p pid until it returns true, the main thread
 /// first.

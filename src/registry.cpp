@@ -120,7 +120,8 @@ void unmount_all(int folder, const char* name) {
 // Removes the folder of a name that nobody looks up any more, with the mounts and the keeper in it.
 void dispose(int registry, const std::string& name) {
     if (const Fd folder = open_folder_at(registry, name.c_str())) {
-        end_keeper(folder.get());
+        // Without the folder nobody would find the keeper again; the next command tries once more.
+        if (!end_keeper(folder.get())) return;
         for (const char* part : {"ipc", "shm", "mqueue"}) unmount_all(folder.get(), part);
         for (const auto& entry : entries_of(folder.get())) {
             if (entry == "." || entry == "..") continue;
