@@ -128,7 +128,11 @@ int run_supervised(Options& options) {
         if (options.wait) {
             // There is no program any more to pass signals on to: now they are for us, so that Ctrl-C ends the waiting.
             supervisor.reset();
-            wait_until_nobody_inside(*id);
+            std::vector<pid_t> keepers;
+            for (const auto& name : registry ? registry->list() : std::vector<RegisteredName>()) {
+                if (name.id == *id && name.keeper != 0) keepers.push_back(name.keeper);
+            }
+            wait_until_nobody_inside(*id, keepers);
             supervisor.emplace();
         }
         if (!registry) {

@@ -34,12 +34,19 @@ Fd open_folder(int parent, const char* name) {
     return Fd(static_cast<int>(::syscall(SYS_openat2, parent, name, &how, sizeof how)));
 }
 
-std::vector<Name> names_in(int folder) {
+void keep_first(int& first_error) {
+    if (first_error == 0) first_error = errno;
+}
+
+// What lies in a folder; nothing and an error when it cannot be read.
+std::vector<Name> names_in(int folder, int& first_error) {
     std::vector<Name> names;
     Fd again = open_folder(folder, ".");
-    if (!again) return names;
-    const std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(again.get()), ::closedir);
-    if (!dir) return names;
+    const std::unique_ptr<DIR, int (*)(DIR*)> dir(again ? ::fdopendir(again.get()) : nullptr, ::closedir);
+    if (!dir) {
+        keep_first(first_error);
+        return names;
+    }
     (void)again.release(); // closedir() closes it
     while (const struct dirent* entry = ::readdir(dir.get())) {
         const std::string text = entry->d_name;
@@ -48,18 +55,27 @@ std::vector<Name> names_in(int folder) {
     return names;
 }
 
-// Removes one file, counting it when this was its last name.
-bool remove_file(int folder, const std::string& name, FilesUsage& removed, int& first_error) {
+// Removes one file; its bytes are counted when this was its last name.
+void remove_file(int folder, const std::string& name, FilesUsage& removed, int& first_error) {
     struct stat about {};
     const bool known = ::fstatat(folder, name.c_str(), &about, AT_SYMLINK_NOFOLLOW) == 0;
     if (::unlinkat(folder, name.c_str(), 0) != 0) {
-        if (errno == ENOENT) return true;
-        if (first_error == 0) first_error = errno;
-        return false;
+        if (errno != ENOENT) keep_first(first_error);
+        return;
     }
     ++removed.files;
     if (known && about.st_nlink == 1) removed.bytes += static_cast<std::uint64_t>(about.st_blocks) * 512;
-    return true;
+}
+
+// Moves a folder up into @p top under a name that is free there.
+bool move_up(int from, const std::string& name, int top, std::size_t& number) {
+    do {
+        const std::string up =
+            ".ipcns-removing-" + std::to_string(::getpid()) + "-" + std::to_string(number++);
+        if (::renameat(from, name.c_str(), top, up.c_str()) == 0) return true;
+        // Otherwise a file has that name, or a folder that is not empty.
+    } while (errno == ENOTDIR || errno == ENOTEMPTY || errno == EEXIST);
+    return false;
 }
 
 } // namespace
@@ -72,7 +88,8 @@ Fd mount_queues() {
 
 FilesUsage files_usage(int folder) {
     FilesUsage usage;
-    for (const auto& name : names_in(folder)) {
+    int ignored = 0;
+    for (const auto& name : names_in(folder, ignored)) {
         struct stat about {};
         if (::fstatat(folder, name.text.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
         ++usage.files;
@@ -89,7 +106,7 @@ FilesUsage remove_all_files(int folder) {
     std::size_t moved = 0;
     for (bool again = true; again;) {
         again = false;
-        for (const auto& name : names_in(folder)) {
+        for (const auto& name : names_in(folder, first_error)) {
             if (!name.is_folder) {
                 remove_file(folder, name.text, removed, first_error);
                 continue;
@@ -97,25 +114,23 @@ FilesUsage remove_all_files(int folder) {
             const Fd inner = open_folder(folder, name.text.c_str());
             if (!inner) {
                 // Another mount lies on it (EXDEV); it is not ours to empty.
-                if (errno != ENOENT && first_error == 0) first_error = errno;
+                if (errno != ENOENT) keep_first(first_error);
                 continue;
             }
-            for (const auto& below : names_in(inner.get())) {
+            for (const auto& below : names_in(inner.get(), first_error)) {
                 if (!below.is_folder) {
                     remove_file(inner.get(), below.text, removed, first_error);
                     continue;
                 }
-                const std::string up =
-                    ".ipcns-removing-" + std::to_string(::getpid()) + "-" + std::to_string(moved++);
-                if (::renameat(inner.get(), below.text.c_str(), folder, up.c_str()) == 0)
+                if (move_up(inner.get(), below.text, folder, moved))
                     again = true;
-                else if (first_error == 0)
-                    first_error = errno;
+                else
+                    keep_first(first_error);
             }
             if (::unlinkat(folder, name.text.c_str(), AT_REMOVEDIR) == 0)
                 ++removed.files;
-            else if (errno != ENOENT && first_error == 0)
-                first_error = errno;
+            else if (errno != ENOENT)
+                keep_first(first_error);
         }
     }
     if (first_error != 0) fail(first_error, "remove the files of a /dev/shm or the queues of a namespace");

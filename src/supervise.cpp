@@ -251,10 +251,11 @@ ExitStatus Supervisor::wait(Child& child) const {
     return watch.status();
 }
 
-void wait_until_nobody_inside(const NamespaceId& id) {
+void wait_until_nobody_inside(const NamespaceId& id, const std::vector<pid_t>& but) {
     for (;;) {
         std::vector<pid_t> inside = processes_inside(id);
         std::erase(inside, ::getpid());
+        for (const pid_t pid : but) std::erase(inside, pid);
         if (inside.empty()) return;
         for (const pid_t pid : inside) {
             const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
