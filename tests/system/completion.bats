@@ -1,0 +1,146 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# What the shells make of Tab: bash and zsh are asked through a terminal, as a person would, and fish by its own command
+# for that. Which options, columns and limits are offered is compared with --help in docs.bats.
+
+load common
+
+setup() {
+    common_setup
+    PATH=${IPCNS%/*}:$PATH
+    completions=$IPCNS_TREE/completions
+}
+
+# Starts a shell on a terminal, types the line, presses the key, then one that prints what the line has become.
+type_line() { # SHELL-WORDS... LINE KEY
+    cat >type-line.exp <<'END'
+set timeout 20
+log_user 0
+set key [lindex $argv end]
+set line [lindex $argv end-1]
+spawn -noecho {*}[lrange $argv 0 end-2]
+expect {ready>} {} timeout {puts "the shell does not start"; exit 1}
+send -- "$line$key\x0f"
+expect -re {LINE<(.*)>ENIL} {puts $expect_out(1,string)} timeout {puts "no answer"; exit 1}
+close
+wait
+END
+    expect type-line.exp "$@" 3>&- </dev/null
+}
+
+# bash_line LINE: the line after Tab. bash_all LINE: the line with all that could follow.
+bash_line() { in_bash "$1" $'\t'; }
+bash_all() { in_bash "$1" $'\x14'; }
+in_bash() {
+    need expect
+    # shellcheck disable=SC2016 # for that shell
+    printf '%s\n' "source '$completions/ipcns.bash'" "bind 'set bell-style none'" \
+        "bind 'set enable-bracketed-paste off'" "bind '\"\\C-t\": insert-completions'" \
+        'bind -x '\''"\C-o": printf "LINE<%s>%s" "$READLINE_LINE" ENIL'\' "PS1='ready> '" >rc.bash
+    COLUMNS=400 type_line bash --noprofile --rcfile rc.bash -i "$1" "$2"
+}
+
+zsh_line() {
+    need zsh expect
+    mkdir -p zsh
+    # shellcheck disable=SC2016 # for that shell
+    printf '%s\n' "fpath=('$completions' \$fpath)" 'autoload -Uz compinit' "compinit -u -d '$PWD/dump'" 'setopt no_beep' \
+        '_show() { print -rn -- "LINE<$BUFFER>ENIL" }' 'zle -N _show' "bindkey '^O' _show" 'PS1="ready> "' >zsh/.zshrc
+    ZDOTDIR=$PWD/zsh type_line zsh -d -i "$1" $'\t'
+}
+
+fish_words() { # LINE: the words that fish offers
+    need fish
+    # shellcheck disable=SC2016 # for fish
+    local script='source $argv[1]; complete --do-complete=$argv[2]'
+    fish --no-config -c "$script" "$completions/ipcns.fish" "$1" 3>&- | cut -f 1
+}
+
+expect_line() { # WANTED COMMAND...: it prints exactly this
+    local wanted=$1 got
+    shift
+    got=$("$@") || return
+    [[ $got == "$wanted" ]] || {
+        printf '%s\n  expected "%s"\n       got "%s"\n' "$*" "$wanted" "$got"
+        return 1
+    }
+}
+
+# A name that begins with tab-, and the start of it that is typed.
+name_to_complete() {
+    is_root || need_userns
+    name=$(unique_name "tab$RANDOM")
+    ipcns create "$name"
+    start=${name%%-*}
+}
+
+@test "bash: commands and options" {
+    expect_line 'ipcns create ' bash_line 'ipcns cr'
+    expect_line 'ipcns help monitor ' bash_line 'ipcns help mo'
+    expect_line 'ipcns list --noheadings ' bash_line 'ipcns list --no'
+    expect_line 'ipcns delete --all --kill ' bash_line 'ipcns delete --all --k'
+    expect_line 'ipcns attach create delete exec help identify list monitor pids run ' bash_all 'ipcns '
+}
+
+@test "bash: values of options, written with and without =" {
+    expect_line 'ipcns list --fds=never ' bash_line 'ipcns list --fds=n'
+    expect_line 'ipcns run --limit shmmni=' bash_line 'ipcns run --limit shmmn'
+    expect_line 'ipcns run --limit shmmni=4 --limit msgmnb=' bash_line 'ipcns run --limit shmmni=4 --limit msgmnb'
+    expect_line 'ipcns list -o NS,PROCS' bash_line 'ipcns list -o NS,PR'
+    expect_line 'ipcns list --output=+SHM' bash_line 'ipcns list --output=+SH'
+    mkdir folder
+    expect_line 'ipcns exec --chdir folder/' bash_line 'ipcns exec --chdir fold'
+}
+
+@test "bash: names, words and inodes for a TARGET" {
+    name_to_complete
+    expect_line "ipcns exec $name " bash_line "ipcns exec $start"
+    expect_line "ipcns pids -l $name " bash_line "ipcns pids -l $start"
+    expect_line "ipcns delete $name " bash_line "ipcns delete $start"
+    expect_line "ipcns exec host " bash_line "ipcns exec ho"
+    expect_line "ipcns attach other $name " bash_line "ipcns attach other $start"
+    number=$(ipcns exec "$name" -- readlink /proc/self/ns/ipc | tr -dc 0-9)
+    # The whole number: others make namespaces with numbers near it.
+    expect_line "ipcns pids @$number " bash_line "ipcns pids @$number"
+}
+
+@test "bash: the program and its arguments" {
+    : >an-argument
+    mkdir bin
+    printf '#!/bin/sh\n' >bin/prog-of-test
+    chmod +x bin/prog-of-test
+    PATH=$PWD/bin:$PATH
+    expect_line 'ipcns run prog-of-test ' bash_line 'ipcns run prog-of-t'
+    expect_line 'ipcns run -v --limit sem=1,2,3,4 -- prog-of-test ' bash_line 'ipcns run -v --limit sem=1,2,3,4 -- prog-of-t'
+    expect_line 'ipcns exec self -- prog-of-test ' bash_line 'ipcns exec self -- prog-of-t'
+    expect_line 'ipcns exec --all prog-of-test ' bash_line 'ipcns exec --all prog-of-t'
+    expect_line 'ipcns exec self prog-of-test an-argument ' bash_line 'ipcns exec self prog-of-test an-a'
+    expect_line 'ipcns run -- prog-of-test --an-option an-argument ' bash_line 'ipcns run -- prog-of-test --an-option an-a'
+}
+
+@test "zsh: commands, options, values, names, programs" {
+    name_to_complete
+    : >an-argument
+    expect_line 'ipcns create ' zsh_line 'ipcns cr'
+    expect_line 'ipcns list --noheadings ' zsh_line 'ipcns list --no'
+    expect_line 'ipcns list -o NS,PROCS,' zsh_line 'ipcns list -o NS,PR'
+    expect_line 'ipcns run --limit msgmnb=' zsh_line 'ipcns run --limit msgmnb'
+    expect_line "ipcns exec $name " zsh_line "ipcns exec $start"
+    expect_line "ipcns delete $name " zsh_line "ipcns delete $start"
+    expect_line 'ipcns run -v -- dircolors ' zsh_line 'ipcns run -v -- dircolor'
+    expect_line 'ipcns exec db -- cat an-argument ' zsh_line 'ipcns exec db -- cat an-a'
+}
+
+@test "fish: commands, options, values, names, programs" {
+    name_to_complete
+    : >an-argument
+    expect_line 'create' fish_words 'ipcns cr'
+    expect_line '--noheadings' fish_words 'ipcns list --no'
+    expect_line 'NS,PROCS' fish_words 'ipcns list -o NS,PR'
+    expect_line 'msgmnb=' fish_words 'ipcns run --limit msgmnb'
+    expect_line "$name" fish_words "ipcns exec $start"
+    expect_line "$name" fish_words "ipcns delete $start"
+    expect_line 'dircolors' fish_words 'ipcns run -v -- dircolor'
+    expect_line 'an-argument' fish_words 'ipcns exec db -- cat an-a'
+}

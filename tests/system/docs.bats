@@ -1,0 +1,237 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# What is written agrees with what is there: options, commands, columns, limits and JSON keys in --help, in the manual
+# pages and in the completions of three shells, which need not be installed; the tour of the README; links.
+
+# shellcheck disable=SC2154 # stderr is bats', names_file is common.bash's
+
+load common
+
+setup() {
+    common_setup
+    man=$IPCNS_TREE/man
+    completions=$IPCNS_TREE/completions
+}
+
+commands=(run exec create attach delete list pids identify monitor)
+tables=(list pids identify)
+
+# same WHAT A B: two lists, one word a line, hold the same words.
+same() {
+    local difference
+    difference=$(diff <(sort -u <<<"$2") <(sort -u <<<"$3")) || {
+        printf '%s:\n%s\n' "$1" "$difference"
+        return 1
+    }
+    [[ -n $2 ]] || {
+        printf '%s: nothing found\n' "$1"
+        return 1
+    }
+}
+
+words() { grep -oE '[A-Za-z_]+' <<<"$1"; }
+
+# --- options, one a line --------------------------------------------------------------------------------------------
+
+help_options() { # COMMAND
+    ipcns "$1" --help | grep -oE '^ +(-[A-Za-z],? ?)?(--[a-z][a-z-]*)?' | grep -oE -- '--?[A-Za-z][a-z-]*'
+}
+
+man_options() { # PAGE
+    grep -E '^\*-' "$man/$1.1.scd" | grep -oE -- '\*--?[A-Za-z][a-z-]*\*' | tr -d '*'
+}
+
+in_bash_completion() { # FUNCTION ARGUMENT
+    # shellcheck disable=SC2016 # for that shell
+    bash --norc -c 'source "$1"; "$2" "$3"' - "$completions/ipcns.bash" "$@"
+}
+
+# The lines between START and a line that closes it, from zsh's file.
+zsh_block() { awk -v start="$1" 'index($0, start) {on = 1; next} on && /^ *[)}]$/ {exit} on' "$completions/_ipcns"; }
+
+zsh_options() { # COMMAND
+    local body
+    body=$(zsh_block "_ipcns_command_$1() {")
+    for array in help table program; do
+        if [[ $body == *"\$$array"* ]]; then body+=$'\n'$(zsh_block "local -a $array=("); fi
+    done
+    grep -E "^ *'" <<<"$body" | sed -E "s/^ *'\([^)]*\)/'/; s/\[.*//" | grep -oE -- '--?[A-Za-z][a-z-]*'
+}
+
+fish_options() { # COMMAND
+    sed -e ':more' -e '/\\$/{N; s/\\\n//; b more' -e '}' "$completions/ipcns.fish" |
+        sed -nE "s/^complete -c ipcns -n '__ipcns_options ([a-z ]*)'/ \1 &/p" | grep -E "^ ([a-z]+ )*$1 " |
+        sed -E "s/.*'__ipcns_options [^']*'//; s/ (-d|-a) .*//" |
+        grep -oE -- '-(s|l) [A-Za-z-]+' | sed -E 's/-s /-/; s/-l /--/'
+}
+
+@test "the same options in help, manual page and completions" {
+    for command in "${commands[@]}"; do
+        options=$(help_options "$command")
+        same "$command, help and manual page" "$options" "$(man_options "ipcns-$command")"
+        same "$command, help and bash" "$options" "$(in_bash_completion _ipcns_options "$command")"
+        same "$command, help and zsh" "$options" "$(zsh_options "$command")"
+        same "$command, help and fish" "$options" "$(fish_options "$command")"
+    done
+    same 'ipcns itself, manual page and bash' "$(man_options ipcns)" "$(in_bash_completion _ipcns_options '')"
+    for option in $(man_options ipcns); do ipcns "$option" >/dev/null; done
+}
+
+@test "run and exec take every option that they tell about" {
+    # Of the other commands the same table makes the help and reads the options.
+    for command in run exec; do
+        for option in $(help_options "$command"); do
+            case $option in
+            --limit) set -- "$option" msgmni=1 ;;
+            --env) set -- "$option" A=1 ;;
+            --shm-size | --name | --chdir | --unset) set -- "$option" a ;;
+            *) set -- "$option" ;;
+            esac
+            [[ $option != --shm-size ]] || set -- "$option" 64K
+            ipcns "$command" "$@" --help >output
+            grep -q '^Usage: ipcns' output
+        done
+    done
+}
+
+@test "the same commands everywhere" {
+    there=$(printf '%s\n' "${commands[@]}")
+    same 'help' "$there" "$(ipcns --help | sed -nE '/^Commands:/,/^$/s/^  ([a-z]+) .*/\1/p')"
+    same 'ipcns(1)' "$there" "$(sed -n '/^# COMMANDS/,/^# OPTIONS/s/^\*\([a-z]*\)\*$/\1/p' "$man/ipcns.1.scd")"
+    same 'man/' "$there" "$(cd "$man" && printf '%s\n' ipcns-*.scd | sed 's/ipcns-//; s/\..*//')"
+    same 'bash' "$there"$'\nhelp' "$(words "$(sed -nE 's/^ *_ipcns_reply (run .* help)$/\1/p' "$completions/ipcns.bash")")"
+    same 'zsh' "$there" "$(zsh_block 'local -a verbs=(' | sed -E "s/^ *'([a-z]*):.*/\1/")"
+    same 'fish' "$there"$'\nhelp' \
+        "$(sed -nE 's/^complete -c ipcns -n __ipcns_no_command -a ([a-z]+) .*/\1/p' "$completions/ipcns.fish")"
+    for command in "${commands[@]}"; do ipcns help "$command" >/dev/null; done
+}
+
+@test "the same columns everywhere, and the keys of the JSON" {
+    need python3
+    is_root || need_userns
+    for command in "${tables[@]}"; do
+        columns=$(ipcns "$command" --help | sed -nE '/^Columns:/,/^$/s/^    ([A-Z]+) .*/\1/p')
+        in_page=$(awk '/^# COLUMNS/ {on = 1} on && /^\|  [A-Z]/ {print $2} /^# (JSON|EXIT)/ {on = 0}' "$man/ipcns-$command.1.scd")
+        same "$command, manual page" "$columns" "$in_page"
+        same "$command, bash" "$columns" "$(in_bash_completion _ipcns_columns "$command")"
+        same "$command, zsh" "$columns" \
+            "$(words "$(sed -nE "s/^_ipcns_columns_$command.* column ([A-Z ]*);.*/\1/p" "$completions/_ipcns")")"
+        same "$command, fish" "$columns" \
+            "$(words "$(sed -n "/__ipcns_options $command'.* -l output/{n; s/.*__ipcns_columns \([A-Z ]*\)).*/\1/p}" \
+                "$completions/ipcns.fish")")"
+
+        arguments=(--json -o "$(paste -sd , <<<"$columns")")
+        [[ $command != pids ]] || arguments+=(self)
+        keys=$(ipcns "$command" "${arguments[@]}" 2>/dev/null | python3 -c '
+import json, sys
+value = json.load(sys.stdin)
+for part in value.values():
+    if isinstance(part, list) and part and isinstance(part[0], dict): value = part[0]
+print("\n".join(value))')
+        in_page=$(awk '/^# COLUMNS/ {on = 1} on && column {print $2; column = 0} on && /^\|  [A-Z]/ {column = 1}' \
+            "$man/ipcns-$command.1.scd")
+        same "$command, keys in the manual page" "$keys" "$in_page"
+    done
+}
+
+@test "the same limits everywhere" {
+    run --separate-stderr ipcns run --limit no_such_limit=1 -- true
+    expect_status 125
+    limits=$(words "$(sed -n 's/^hint: the limits are //p' <<<"$stderr")")
+    same 'ipcns(1)' "$limits" \
+        "$(awk '/^# LIMITS/ {on = 1} /^# OUTPUT/ {on = 0} on && /^\|  [a-z]/ {gsub(/[|,]/, ""); print}' "$man/ipcns.1.scd" |
+            tr -s ' ' '\n' | sed '/^$/d')"
+    same 'bash' "$limits" \
+        "$(sed -n '/^_ipcns_reply_limit()/,/^}/p' "$completions/ipcns.bash" | grep -oE '[a-z_]+= ?' | tr -d '= ')"
+    same 'zsh' "$limits" "$(zsh_block 'local -a keys=(' | sed -E "s/^ *'([a-z_]*):.*/\1/")"
+    same 'fish' "$limits" "$(sed -n '/^function __ipcns_limits/,/^end/p' "$completions/ipcns.fish" | grep -oE '[a-z_]+= ' | tr -d '= ')"
+}
+
+@test "the manual pages are made without a warning" {
+    need scdoc man
+    for source in "$man"/*.scd; do
+        page=$(basename "$source" .scd)
+        scdoc <"$source" >"$page" 2>messages || cat messages
+        LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$page" 2>>messages >/dev/null
+        [[ ! -s messages ]] || {
+            printf '%s:\n' "$source"
+            cat messages
+            return 1
+        }
+        # The first line says which page it is, and it refers to no page of ours that there is not.
+        [[ $(head -n 1 "$source") == "${page%.1}(1) "* ]]
+        for other in $(grep -oE '\*ipcns[a-z-]*\*\(1\)' "$source" | tr -d '*' | sed 's/(1)//'); do
+            [[ -e $man/$other.1.scd ]]
+        done
+    done
+}
+
+@test "links and paths in the documents lead somewhere" {
+    # shellcheck disable=SC2016 # the quotes of the document
+    local path_in_quotes='`\K(src|include|cli|docs|man|completions|scripts|examples|tests)/[A-Za-z0-9_./-]*(?=`)'
+    local missing=0
+    for document in "$IPCNS_TREE"/*.md "$IPCNS_TREE"/docs/*.md; do
+        folder=$(dirname "$document")
+        while IFS= read -r link; do
+            [[ $link == http* || $link == '#'* || -e $folder/${link%%#*} ]] || {
+                printf '%s: there is no %s\n' "$document" "$link"
+                missing=1
+            }
+        done < <(grep -oP '\]\(\K[^) ]+' "$document")
+        while IFS= read -r path; do
+            [[ -e $IPCNS_TREE/$path ]] || {
+                printf '%s: there is no %s\n' "$document" "$path"
+                missing=1
+            }
+        done < <(grep -oP "$path_in_quotes" "$document" | grep -vE '^tests/fuzz|NAME')
+    done
+    ((missing == 0))
+}
+
+# The commands of README's tour and what README says they print, as shell functions cannot quote: one record for each
+# command, "$ COMMAND" first.
+tour() {
+    awk '/^<!-- tour -->/ {tour = 1} tour && /^```console/ {on = 1; next} /^```$/ {on = tour = 0} on' "$IPCNS_TREE/README.md" |
+        sed -E "s/\b(db|small)\b/\1$suffix/g"
+}
+
+# What differs from run to run, made equal. Lines about the host itself tell nothing.
+levelled() {
+    sed -E "s/$suffix\b//g; s/0x[0-9a-f]{8}/KEY/g; s/\b[0-9]+\b/N/g; s/\b(tester|$(id -un))\b/USER/g
+        s/\b(keeper|mount)\b/HELD/g; s/ +/ /g; s/^ | \$//g" | grep -vE '(^| )host |^$'
+}
+
+@test "the tour of the README is as it says" {
+    need ipcmk ipcs
+    is_root || need_userns
+    suffix=-$$-$RANDOM
+    printf '%s\n' "db$suffix" "small$suffix" >>"$names_file"
+    PATH=${IPCNS%/*}:$PATH
+    count=0
+    : >output
+    : >expected
+    while IFS= read -r line <&4; do
+        if [[ $line == '$ '* ]]; then
+            compare_tour
+            command=${line#'$ '}
+            count=$((count + 1))
+            bash -c "$command" >output 2>&1 3>&- 4<&- </dev/null || true
+        else
+            printf '%s\n' "$line" >>expected
+        fi
+    done 4< <(tour)
+    compare_tour
+    ((count > 8))
+}
+
+# Every line that README shows is among those that the command printed.
+compare_tour() {
+    local missing
+    missing=$(grep -vxF -f <(levelled <output) <(levelled <expected)) || true
+    [[ -z $missing ]] || {
+        printf '$ %s\nREADME shows:\n%s\nnow it prints:\n%s\n' "$command" "$missing" "$(cat output)"
+        return 1
+    }
+    : >expected
+}

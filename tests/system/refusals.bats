@@ -1,0 +1,329 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# Where the kernel, a policy or the machine says no, ipcns says which and what to do, does what can still be done, and
+# leaves nothing half done. No setting of the host is touched: limits are set in user namespaces made for it, missing
+# files are hidden in mount namespaces.
+
+# shellcheck disable=SC2154 # stderr is bats', open and other are names.bash's
+# shellcheck disable=SC2016 # what is in single quotes is for the inner shell
+
+load common
+load names
+
+setup() {
+    common_setup
+    export programs
+}
+
+teardown() { names_teardown; }
+
+# Runs a script in a user namespace of which it is root, and in which it may set limits for what comes below.
+below() { # SCRIPT [ARGUMENT...]
+    local script=$1
+    shift
+    unshare --user --map-root-user --mount sh -c "$script" - "$@" 3>&-
+}
+
+# Runs a script where it may mount what it likes; /run is its own.
+apart() { # SCRIPT [ARGUMENT...]
+    local script=$1
+    shift
+    unshare --mount --propagation slave sh -c "mount -t tmpfs -o mode=755 tmpfs /run || exit; $script" - "$@" 3>&-
+}
+
+# The one line that a refused command prints, and its hint with these words.
+expect_hint() { # TEXT
+    expect_error 'ipcns: '
+    [[ $stderr == *$'\n'"hint: "*"$1"* ]] || {
+        printf 'expected a hint with "%s", got:\n%s\n' "$1" "$stderr"
+        return 1
+    }
+}
+
+no_caps='setpriv --inh-caps=-all --bounding-set=-all'
+less_caps='setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin'
+
+@test "user namespaces switched off" {
+    need_userns
+    need setpriv
+    for command in 'run touch made' 'run --strict touch made' 'create x' 'run --exec touch made'; do
+        run --separate-stderr below "echo 0 >/proc/sys/user/max_user_namespaces; $no_caps \"\$IPCNS\" $command"
+        [[ $status == 125 || ($status == 1 && $command == create*) ]]
+        expect_hint 'sysctl user.max_user_namespaces'
+        [[ ! -e made ]]
+    done
+    # Looking is still allowed.
+    run --separate-stderr below "echo 0 >/proc/sys/user/max_user_namespaces; $no_caps \"\$IPCNS\" list -n -q"
+    expect_status 0
+}
+
+@test "no more IPC namespaces allowed" {
+    need_userns
+    for command in 'run touch made' 'create x' 'run --name x touch made'; do
+        run --separate-stderr below "echo 0 >/proc/sys/user/max_ipc_namespaces; \"\$IPCNS\" $command"
+        [[ $status == 125 || ($status == 1 && $command == create*) ]]
+        expect_hint 'max_ipc_namespaces'
+        [[ ! -e made ]]
+    done
+    # The second is one too many: the first stays as it is.
+    run --separate-stderr below 'echo 1 >/proc/sys/user/max_ipc_namespaces
+        "$IPCNS" run -- sh -c "\"\$IPCNS\" run true; echo \$?"'
+    expect_status 0
+    expect_output 125
+    expect_hint 'max_ipc_namespaces'
+}
+
+@test "no user namespaces in a chroot, as in a container that forbids them" {
+    need_userns
+    need setpriv
+    mkdir jail
+    for command in 'run true' 'create x'; do
+        run --separate-stderr below "mount --rbind / \"\$PWD/jail\" && exec chroot jail $no_caps \"\$IPCNS\" $command"
+        [[ $status == 125 || ($status == 1 && $command == create*) ]]
+        expect_hint 'CAP_SYS_ADMIN'
+    done
+}
+
+# bats test_tags=root
+@test "root without CAP_SYS_ADMIN is an ordinary user, and all works by user namespaces" {
+    need_userns
+    need setpriv
+    export XDG_RUNTIME_DIR=$work/runtime
+    mkdir -m 700 "$XDG_RUNTIME_DIR"
+    # shellcheck disable=SC2086 # words
+    run --separate-stderr $less_caps sh -ec '
+        "$IPCNS" run -- sh -c "echo \$(id -u); ! ls /run/ipcns/less"
+        "$IPCNS" create less
+        "$IPCNS" exec less -- sh -c "ipcmk -Q >/dev/null; : >/dev/shm/f; id -u"
+        "$IPCNS" delete -v less' 3>&-
+    expect_status 0
+    expect_output $'0\n0'
+    [[ $stderr == *'removed 1 message queue'* ]]
+    # Without CAP_SETFCAP not even that.
+    run --separate-stderr setpriv --inh-caps=-all --bounding-set=-all "$IPCNS" run true 3>&-
+    expect_status 125
+    expect_hint CAP_S
+    [[ -z $(find "$XDG_RUNTIME_DIR" -mindepth 2 ! -name .lock) ]]
+}
+
+@test "root of a user namespace, as in a rootless container" {
+    need_userns
+    export XDG_RUNTIME_DIR=$work/runtime
+    mkdir -m 700 "$XDG_RUNTIME_DIR"
+    run --separate-stderr below 'set -e
+        mount -t tmpfs -o mode=755 tmpfs /run
+        "$IPCNS" run -- sh -c "ipcmk -Q >/dev/null; : >/dev/shm/f; id -u"
+        "$IPCNS" create --shm-size 1M --limit shmmni=9 deep
+        "$IPCNS" exec deep -- sh -c "cat /proc/sys/kernel/shmmni; stat -f -c %T /dev/shm; stat -f -c %T /run/ipcns/deep/ipc"
+        "$IPCNS" delete deep'
+    expect_status 0
+    expect_output $'0\n9\ntmpfs\nnsfs'
+    [[ -z $stderr ]]
+    # Where /run is the host's, which it may not write to, it uses its own folder.
+    run --separate-stderr below 'set -e
+        mount --bind -o ro /run /run 2>/dev/null || true
+        [ ! -w /run ] || { echo writable; exit 0; }
+        "$IPCNS" run -- true
+        "$IPCNS" list -q -n >/dev/null'
+    expect_status 0
+}
+
+# bats test_tags=root
+@test "a /run that cannot be written" {
+    run --separate-stderr apart 'mount -o remount,ro /run
+        "$IPCNS" run -- echo works && "$IPCNS" list -n -q >/dev/null && "$IPCNS" identify -n -o NAME && "$IPCNS" create x'
+    expect_status 1
+    expect_output $'works\nhost'
+    expect_hint writable
+    run --separate-stderr apart 'mount -o remount,ro /run; "$IPCNS" run --name x -- touch made'
+    expect_status 125
+    expect_hint writable
+    run --separate-stderr apart 'mount -o remount,ro /run; "$IPCNS" monitor'
+    expect_status 1
+    expect_error /run
+    [[ ! -e made ]]
+}
+
+# bats test_tags=root
+@test "a registry that belongs to somebody else or is open to others" {
+    somebody_else
+    run --separate-stderr apart 'mkdir /run/ipcns; chown "$1" /run/ipcns; "$IPCNS" create x' "$other"
+    expect_status 1
+    expect_hint 'belong to you'
+    run --separate-stderr apart 'mkdir -m 777 /run/ipcns; chmod 777 /run/ipcns; "$IPCNS" create x'
+    expect_status 1
+    expect_hint 'writable by nobody else'
+    run --separate-stderr apart 'mkdir /run/else; ln -s else /run/ipcns; "$IPCNS" create x; status=$?; ls -A /run/else
+        exit $status'
+    expect_status 1
+    expect_output ''
+    run --separate-stderr apart ': >/run/ipcns; "$IPCNS" create x'
+    expect_status 1
+    expect_error /run/ipcns
+}
+
+# bats test_tags=root
+@test "a /proc/sys that cannot be written" {
+    run --separate-stderr apart 'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys || exit
+        "$IPCNS" run true || exit
+        "$IPCNS" run --limit shmmni=5 -- touch made'
+    expect_status 125
+    expect_hint 'read-only'
+    [[ ! -e made ]]
+    run --separate-stderr apart 'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys || exit
+        "$IPCNS" create --limit shmmni=5 x; status=$?; ls /run/ipcns; exit $status'
+    expect_status 1
+    expect_output ''
+    expect_hint 'read-only'
+}
+
+# A /dev with these folders only.
+bare_dev='mkdir dev && mount -t tmpfs tmpfs dev || exit
+    for node in null zero full urandom tty; do : >dev/$node; mount --bind /dev/$node dev/$node; done
+    for folder in $folders; do mkdir dev/$folder; done
+    mount -n --move dev /dev || exit
+'
+
+# bats test_tags=root
+@test "neither /dev/shm nor /dev/mqueue" {
+    run --separate-stderr apart "folders=; $bare_dev"'set -e
+        "$IPCNS" run -v -- sh -c "ipcmk -Q >/dev/null; ls /dev/shm /dev/mqueue 2>/dev/null; readlink /proc/self/ns/ipc"
+        "$IPCNS" create x
+        "$IPCNS" exec x -- "$programs/posix_ipc" make mq /jobs
+        ls /run/ipcns/x/mqueue
+        "$IPCNS" delete -v x'
+    expect_status 0
+    [[ ${lines[0]} == ipc:* && ${lines[0]} != "$(host_ns)" ]]
+    expect_equal "${lines[1]}" jobs
+    [[ $stderr == *'no /dev/shm'* && $stderr == *'1 POSIX queue'* ]]
+}
+
+# bats test_tags=root
+@test "a /dev/mqueue folder shows the queues of the namespace, in run and in exec" {
+    need_program posix_ipc
+    run --separate-stderr apart "folders='shm mqueue'; $bare_dev"'set -e
+        mount -t mqueue mqueue /dev/mqueue
+        "$programs/posix_ipc" make mq /the-host || exit 9
+        trap "rm -f /dev/mqueue/the-host" EXIT
+        "$IPCNS" run -- sh -c "\"\$programs/posix_ipc\" make mq /in-run; ls /dev/mqueue"
+        "$IPCNS" run --ipc-only -- ls /dev/mqueue
+        "$IPCNS" create x
+        "$IPCNS" exec x -- "$programs/posix_ipc" make mq /in-x
+        "$IPCNS" exec x -- ls /dev/mqueue
+        ls /run/ipcns/x/mqueue
+        "$IPCNS" exec x -- sh -c "exec sleep 1000" & sleeper=$!
+        until [ "$(readlink /proc/$sleeper/ns/ipc)" = "$("$IPCNS" exec x -- readlink /proc/self/ns/ipc)" ]; do sleep 0.1; done
+        "$IPCNS" exec $sleeper -- ls /dev/mqueue
+        kill $sleeper
+        wait $sleeper || true
+        "$IPCNS" delete x
+        ls /dev/mqueue'
+    expect_status 0
+    expect_output $'in-run\nthe-host\nin-x\nin-x\nin-x\nthe-host'
+}
+
+# bats test_tags=user
+@test "a /dev/mqueue folder shows the queues of an ordinary user's namespace" {
+    need_userns
+    need_program posix_ipc
+    run --separate-stderr below "folders='shm mqueue'; $bare_dev"'set -e
+        "$IPCNS" run -- sh -c "\"\$programs/posix_ipc\" make mq /in-run; ls /dev/mqueue"
+        $1 "$IPCNS" run -- sh -c "\"\$programs/posix_ipc\" make mq /in-run; ls /dev/mqueue"
+        $1 "$IPCNS" create x
+        $1 "$IPCNS" exec x -- "$programs/posix_ipc" make mq /in-x
+        $1 "$IPCNS" exec x -- ls /dev/mqueue
+        ls "$XDG_RUNTIME_DIR/ipcns/x/mqueue/"
+        $1 "$IPCNS" delete x
+        ls /dev/mqueue' "$less_caps"
+    expect_status 0
+    expect_output $'in-run\nin-run\nin-x\nin-x'
+}
+
+# bats test_tags=root
+@test "no /proc" {
+    for command in 'run true' 'create x' list identify 'pids self' 'exec self true' 'run --name x true' 'delete x'; do
+        run --separate-stderr apart "mount -t tmpfs tmpfs /proc; \"\$IPCNS\" $command; status=\$?; ls /run/ipcns 2>/dev/null
+            exit \$status"
+        if [[ $status == 0 && $command == run* ]]; then continue; fi
+        [[ $status == 1 || $status == 125 ]]
+        expect_output ''
+        expect_error 'ipcns: '
+    done
+}
+
+@test "the command without its helper programs" {
+    mkdir -p lone/bin
+    cp "$IPCNS" lone/bin/
+    for command in list 'create x' identify 'help list'; do
+        # shellcheck disable=SC2086 # words
+        run --separate-stderr lone/bin/ipcns $command
+        # An installation of ipcns on this machine may help out.
+        if ((status == 0)) && [[ -e /usr/local/libexec/ipcns ]]; then continue; fi
+        expect_status 1
+        expect_hint 'install it again'
+        [[ $stderr == *ipcns-names* ]]
+    done
+    is_root || need_userns
+    run -0 lone/bin/ipcns run -- echo works
+    expect_output works
+    run -0 lone/bin/ipcns --help
+}
+
+# bats test_tags=user
+@test "no keeper program" {
+    need_userns
+    mkdir -p lone/bin lone/libexec/ipcns
+    cp "$IPCNS" lone/bin/
+    cp "${IPCNS%/*}/../libexec/ipcns/ipcns-names" lone/libexec/ipcns/
+    [[ ! -e /usr/local/libexec/ipcns/ipcns-keeper ]] || skip 'ipcns is installed here'
+    run --separate-stderr lone/bin/ipcns create x
+    expect_status 1
+    expect_error ipcns-keeper
+    [[ -z $(find "$XDG_RUNTIME_DIR/ipcns" -mindepth 1 ! -name .lock) ]]
+}
+
+# With few descriptors anything may fail, but what can't be looked at may not be taken for dead.
+few_descriptors() {
+    local limit command status said
+    ipcns create precious
+    ipcns exec precious -- sh -c 'echo kept >/dev/shm/kept'
+    for limit in {3..24}; do
+        for command in 'create precious' 'create other' 'attach precious self' list 'pids precious' identify \
+            'run true' 'run --name other true' 'exec precious true' 'delete other'; do
+            status=0
+            # shellcheck disable=SC2086 # words
+            said=$(ulimit -n "$limit" && exec timeout 20 "$IPCNS" $command 2>&1 3>&-) || status=$?
+            # 127: the dynamic loader itself had too few.
+            [[ $status == [012] || $status == 125 || $status == 127 ]] || {
+                printf '%s with %s descriptors: %s %s\n' "$command" "$limit" "$status" "$said"
+                return 1
+            }
+            if [[ -e $(registry)/other ]]; then ipcns delete other; fi
+        done
+        [[ $(ipcns exec precious -- cat /dev/shm/kept) == kept ]] || {
+            printf 'gone after %s descriptors\n' "$limit"
+            return 1
+        }
+    done
+    ipcns delete precious
+    registry_is_clean
+}
+
+@test "too few descriptors are a message, and harm no name" {
+    is_root || need_userns
+    run in_private_run few_descriptors
+    expect_status 0
+}
+
+# bats test_tags=root
+@test "no room in the registry leaves nothing" {
+    run --separate-stderr unshare --mount --propagation slave sh -c '
+        mount -t tmpfs -o mode=755,nr_inodes=$1 tmpfs /run
+        "$IPCNS" create x; status=$?
+        find /run/ipcns -mindepth 1 ! -name .lock
+        exit $status' - 5 3>&-
+    expect_status 1
+    expect_output ''
+    expect_error 'No space left'
+}
