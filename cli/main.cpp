@@ -7,6 +7,7 @@
 #include <ipcns/text.hpp>
 #include <ipcns/version.hpp>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -102,6 +103,14 @@ std::string nearest(std::string_view word) {
     std::exit(1);
 }
 
+// Where a standard descriptor is closed, the next one that is opened gets its number, and a message would go there. A
+// placeholder that is closed on exec keeps the number free of that, and closed for the program.
+void keep_standard_descriptors_apart() {
+    for (int fd = 0; fd < 3; ++fd) {
+        if (::fcntl(fd, F_GETFD) < 0) (void)::open("/dev/null", O_RDWR | O_CLOEXEC);
+    }
+}
+
 int main_command(int argc, char** argv) {
     const std::string_view word = argc > 1 ? argv[1] : "";
     if (word.empty() || word == "--help" || word == "-h" || (word == "help" && argc == 2)) {
@@ -144,6 +153,7 @@ int main_command(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     int status = ipcns::cli::own_failure;
+    ipcns::cli::keep_standard_descriptors_apart();
     try {
         status = ipcns::cli::main_command(argc, argv);
     } catch (const ipcns::Error& error) {

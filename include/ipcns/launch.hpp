@@ -150,6 +150,7 @@ private:
 
 /// Waits until no process is left in the namespace, whoever they belong to. Uses pidfds: no polling while
 /// they live.
-IPCNS_API void wait_until_nobody_inside(const NamespaceId& id);
+/// @param but processes that don't count, such as the keeper of a name
+IPCNS_API void wait_until_nobody_inside(const NamespaceId& id, const std::vector<pid_t>& but = {});
 
 } // namespace ipcns
