@@ -8,8 +8,6 @@
 
 #include <cstdlib>
 
-extern char** environ;
-
 namespace ipcns::cli {
 
 int status_of(const Error& error) {

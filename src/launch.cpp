@@ -123,7 +123,8 @@ void throw_report(const Report& report, const LaunchOptions& options, bool with_
     else if (report.error == EPERM && report.detail != nullptr && std::strcmp(report.detail, "/proc") == 0)
         hint =
             "a container that hides parts of /proc forbids new mounts of it; leave out --strict, or run it outside";
-    else if (report.error == EPERM && report.detail != nullptr && std::strstr(report.detail, "id_map") != nullptr)
+    else if (report.error == EPERM && report.detail != nullptr &&
+             std::strstr(report.detail, "id_map") != nullptr)
         hint =
             "root may map itself only with CAP_SETFCAP (Linux 5.12): give it that or CAP_SYS_ADMIN, or be an ordinary user";
     else if (report.error == ENODEV)

@@ -78,9 +78,9 @@ struct Message {
 };
 
 /// Becomes a program by a plan. The entry of a child that shares memory and descriptors with its parent, and of one that
-/// does not; @p plan is a Plan*.
-int quick_child(void* plan);
-int separate_child(void* plan);
+/// does not; @p argument is a Plan*.
+int quick_child(void* argument);
+int separate_child(void* argument);
 
 /// The same for the calling process itself. Returns only when it failed; the plan's report says why.
 void become_program(Plan& plan) noexcept;

@@ -204,7 +204,7 @@ private:
         }
     }
 
-    void take_terminal_back() {
+    void take_terminal_back() const {
         if (!foreground_) return;
         const pid_t group = ::tcgetpgrp(terminal_);
         if (group > 0 && group != ::getpgrp() && ::kill(-group, 0) != 0 && errno == ESRCH)

@@ -75,7 +75,7 @@ std::uint64_t parse_size(std::string_view text) {
 
 std::string format_size(std::uint64_t bytes) {
     if (bytes < 1024) return std::to_string(bytes);
-    double value = static_cast<double>(bytes);
+    auto value = static_cast<double>(bytes);
     int unit = -1;
     while (value >= 1024 && unit < 3) {
         value /= 1024;

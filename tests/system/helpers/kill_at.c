@@ -117,7 +117,8 @@ int main(int argc, char** argv) {
         perror(argv[4]);
         _exit(127);
     }
-    const long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
+    const long options =
+        PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
     int status = 0;
     if (waitpid(command, &status, WUNTRACED) != command || !WIFSTOPPED(status) ||
         ptrace(PTRACE_SEIZE, command, 0, options) != 0 || kill(command, SIGCONT) != 0) {
