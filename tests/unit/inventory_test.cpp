@@ -77,14 +77,13 @@ void hold(pid_t pid) {
     if (::open(proc(pid, "ns/ipc").c_str(), O_RDONLY | O_CLOEXEC) < 0) test::broken("open a namespace");
 }
 
-// For a Waiting: starts three threads in one new IPC namespace and tells which it is.
-void start_thread_in_new_namespace(int write_to) {
+// For a Waiting: starts a thread in a new IPC namespace, and as many @p more in the same, and tells which it is.
+void start_threads_in_new_namespace(int write_to, int more) {
     std::atomic<bool> ready{false};
     std::thread([&] {
         if (::unshare(CLONE_NEWIPC) != 0) ::_exit(98);
         const std::string link = own_ipc_link();
-        // Two more in the same one.
-        for (int i = 0; i < 2; ++i) {
+        for (int i = 0; i < more; ++i) {
             std::thread([] {
                 for (;;) ::pause();
             }).detach();
@@ -230,18 +229,20 @@ TEST_F(Inventories, HeldByProcesses) {
     EXPECT_EQ(processes_inside(id_of(ipc_link_of(other.pid()))), Pids{other.pid()});
 }
 
-TEST_F(Inventories, HeldByThreadsOnly) {
+class HeldByThreads : public Inventories, public testing::WithParamInterface<int> {};
+
+TEST_P(HeldByThreads, Only) {
     const Word word;
     const Waiting process([&] {
         move_into_new_namespaces();
-        start_thread_in_new_namespace(word.in());
+        start_threads_in_new_namespace(word.in(), GetParam());
     });
     const std::string link = word.hear();
     ASSERT_NE(link, "");
     ASSERT_NE(link, ipc_link_of(process.pid()));
     const auto entry = entry_of(link);
     ASSERT_TRUE(entry.has_value());
-    EXPECT_EQ(entry->processes, Pids{process.pid()}) << "three of its threads are inside; it is one process";
+    EXPECT_EQ(entry->processes, Pids{process.pid()}) << "one process, however many of its threads";
     ASSERT_TRUE(entry->first.has_value());
     EXPECT_EQ(entry->first->pid, process.pid());
     EXPECT_EQ(entry_of(ipc_link_of(process.pid()))->processes, Pids{process.pid()})
@@ -249,6 +250,8 @@ TEST_F(Inventories, HeldByThreadsOnly) {
     EXPECT_EQ(processes_inside(id_of(link)), Pids{process.pid()});
     EXPECT_EQ(processes_inside(id_of(ipc_link_of(process.pid()))), Pids{process.pid()});
 }
+
+INSTANTIATE_TEST_SUITE_P(Inventories, HeldByThreads, testing::Values(0, 2));
 
 TEST_F(Inventories, HeldByDescriptorsOnly) {
     Waiting maker([] { move_into_new_namespaces(); });
@@ -391,6 +394,7 @@ TEST_F(Inventories, KeepersApart) {
     EXPECT_EQ(entry_of(link, options)->keepers, Pids());
     options.keepers_apart = true;
     const auto entry = entry_of(link, options);
+    ASSERT_TRUE(entry && entry->first);
     if (keeper.pid() < other.pid()) { // else process ids began anew between the two
         EXPECT_EQ(entry->keepers, Pids{keeper.pid()});
         EXPECT_EQ(entry->processes, Pids{other.pid()});
@@ -404,7 +408,7 @@ TEST_F(Inventories, WhoOnlyCallsItselfAKeeperInItsArgumentsIsNone) {
     InventoryOptions options;
     options.keepers_apart = true;
     const auto entry = entry_of(ipc_link_of(program.pid()), options);
-    ASSERT_TRUE(entry.has_value());
+    ASSERT_TRUE(entry && entry->first);
     EXPECT_EQ(entry->keepers, Pids());
     EXPECT_EQ(entry->processes, Pids{program.pid()});
     EXPECT_EQ(entry->first->command, "ipcns-keeper 1 1000");
@@ -487,9 +491,9 @@ TEST_F(Inventories, WhoEndsMeanwhileIsNoError) {
         ::_exit(0);
     });
     InventoryOptions options = searching();
-    options.contents = true;
     options.keepers_apart = true;
-    for (int i = 0; i < 20; ++i) {
+    for (int i = 0; i < 12; ++i) {
+        options.contents = i >= 10; // which enters every namespace of the host, however many there are
         const Inventory inventory = Inventory::take(options);
         for (const auto& entry : inventory.entries) {
             EXPECT_FALSE(entry.processes.empty() && entry.keepers.empty() && entry.mounts.empty() &&

@@ -272,8 +272,8 @@ TEST_F(Namespaces, FromPathOfSomethingElse) {
         {folder / "none", ENOENT},      {folder / "file/x", ENOTDIR},  {"", ENOENT},
         {"/dev/null", EINVAL},          {"/proc/self/ns/net", EINVAL}, {"/proc/self/ns/uts", EINVAL},
         {"/proc/self/ns/user", EINVAL}, {"/proc/self/ns", EINVAL},     {"/proc/self/stat", EINVAL}};
-    for (const auto& [path, number] : table)
-        EXPECT_EQ(number_of([&] { (void)Namespace::from_path(path); }), number) << path;
+    for (const auto& row : table)
+        EXPECT_EQ(number_of([&] { (void)Namespace::from_path(row.first); }), row.second) << row.first;
     const auto [number, hint] = error_of([] { (void)Namespace::from_path("/proc/self/ns/net"); });
     EXPECT_EQ(number, EINVAL);
     EXPECT_NE(hint.find("another kind"), std::string::npos) << hint;

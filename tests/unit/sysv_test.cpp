@@ -221,9 +221,9 @@ TEST_F(Sysv, GoesOnAfterAFailureAndSaysSo) {
         make_queue(0x22);
         make_set(1, 0x33);
         if (::setresuid(65534, 65534, 65534) != 0) test::broken("setresuid");
-        make_segment(page, 0x44);
-        make_queue(0x55);
-        make_set(1, 0x66);
+        make_segment(page, 0x44, 0); // its owner may not read it, but remove it
+        make_queue(0x55, 0);
+        make_set(1, 0x66, 0);
         expect_usage(2, 2, 2, 2); // counting wants no rights, not even to read
         try {
             remove_all_sysv();
@@ -233,6 +233,10 @@ TEST_F(Sysv, GoesOnAfterAFailureAndSaysSo) {
         }
         expect_usage(1, 1, 1, 1); // ours are gone, root's are there
         EXPECT_EQ(::shmget(0x44, 0, 0), -1);
+        EXPECT_EQ(errno, ENOENT);
+        EXPECT_EQ(::msgget(0x55, 0), -1);
+        EXPECT_EQ(errno, ENOENT);
+        EXPECT_EQ(::semget(0x66, 0, 0), -1);
         EXPECT_EQ(errno, ENOENT);
         EXPECT_GE(::shmget(0x11, 0, 0), 0);
     });

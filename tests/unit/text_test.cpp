@@ -141,7 +141,7 @@ TEST(FormatSize, IsWithinOneTwentiethOfAUnit) {
 
 TEST(FormatSize, WholeUnitsAreReadBack) {
     for (const std::uint64_t unit : {std::uint64_t{1}, K, M, G, T}) {
-        for (const std::uint64_t number : {1, 2, 9, 10, 99, 100, 1023}) {
+        for (const std::uint64_t number : {1U, 2U, 9U, 10U, 99U, 100U, 1023U}) {
             EXPECT_EQ(parse_size(format_size(number * unit)), number * unit);
         }
     }
