@@ -156,6 +156,7 @@ struct Preparation {
             prepare_place(*options.place);
         else
             prepare_new();
+        plan.drop_capabilities = with_user && !options.map_root;
         plan.limits = options.limits.data();
         plan.limit_count = options.limits.size();
         if (options.die_with_parent) {
@@ -471,6 +472,7 @@ ExitStatus Child::wait() {
     }
     siginfo_t info{};
     while (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) != 0) {
+        if (errno == ECHILD && told) break; // SIGCHLD is ignored: it reaped itself
         if (errno != EINTR) fail("wait for process " + std::to_string(pid_));
     }
     if (told) return status;

@@ -3,12 +3,15 @@
 // is attached to nothing goes when its last descriptor is closed, so nothing leaks when a step fails.
 #include "mounts.hpp"
 
+#include "error.hpp"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <limits>
 
 namespace ipcns {
 namespace {
@@ -24,6 +27,9 @@ void close_keeping_errno(int fd) noexcept {
 } // namespace
 
 std::string shm_size_option(const std::optional<std::uint64_t>& wanted) {
+    // The kernel rounds up to pages, and what overflows then would mean "no limit".
+    if (wanted && *wanted > std::numeric_limits<std::int64_t>::max())
+        throw UsageError("a /dev/shm of " + std::to_string(*wanted) + " bytes is too large");
     if (wanted) return std::to_string(*wanted);
     struct statfs host {};
     if (::statfs("/dev/shm", &host) != 0 || host.f_type != tmpfs_magic) return {};

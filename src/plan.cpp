@@ -139,6 +139,9 @@ bool set_up(Plan& plan) noexcept {
         }
         if (const char* file = write_user_map(plan.inner_map)) return failed(plan, "write", file);
     }
+    // exec(2) takes the capabilities of a user namespace from whoever is not its root; until then they would open folders
+    // and programs to the caller that are closed to it.
+    if (plan.drop_capabilities && !give_up_capabilities()) return failed(plan, "give up capabilities");
     if (plan.directory[0] != '\0' && ::chdir(plan.directory) != 0)
         return failed(plan, "change to the folder", plan.directory);
     if (plan.die_with_parent) {
@@ -248,6 +251,7 @@ void tell_failure(const Plan& plan) noexcept {
 // the program, and ends with it; the kernel then ends whoever is left in the pid namespace. All signals are
 // blocked, so that the terminal's don't matter.
 [[noreturn]] void be_init(Plan& plan) noexcept {
+    ::prctl(PR_SET_NAME, "ipcns-init");
     int pidfd = -1;
     const pid_t program = clone_child(*plan.init_stack, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
                                       program_of_init, &plan, &pidfd);
@@ -257,7 +261,6 @@ void tell_failure(const Plan& plan) noexcept {
         ::_exit(125);
     }
     tell_ready(plan, pidfd);
-    ::prctl(PR_SET_NAME, "ipcns-init");
     // Nobody may wait in vain for the end of a pipe because init still has it.
     const int channel = ::dup2(plan.channel, 0);
     ::close_range(1, ~0U, 0);

@@ -28,6 +28,7 @@ struct Plan {
     int join_ipc = -1;
     unsigned long unshare = 0;
     bool write_map = false;
+    bool drop_capabilities = false; ///< those that a new user namespace brings
     bool own_name = false; ///< make an inner user namespace in which the caller has its own name again
     UserMap map{};
     UserMap inner_map{};

@@ -43,6 +43,12 @@ bool has_sys_admin() noexcept {
     return (data[0].effective & (1U << CAP_SYS_ADMIN)) != 0;
 }
 
+bool give_up_capabilities() noexcept {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    const __user_cap_data_struct none[2] = {};
+    return ::syscall(SYS_capset, &header, none) == 0;
+}
+
 UserMap make_user_map(uid_t user_inside, uid_t user_outside, gid_t group_inside,
                       gid_t group_outside) noexcept {
     UserMap map{};

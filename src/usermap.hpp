@@ -11,6 +11,9 @@ namespace ipcns {
 /// True when the calling thread has CAP_SYS_ADMIN in its user namespace.
 bool has_sys_admin() noexcept;
 
+/// Takes all capabilities from the calling thread. Async-signal-safe. False with errno.
+bool give_up_capabilities() noexcept;
+
 /// What to write to uid_map and gid_map, prepared beforehand: "INSIDE OUTSIDE 1".
 struct UserMap {
     char user[32];

@@ -95,8 +95,11 @@ struct Surroundings {
         std::string found;
         std::istringstream lines(read_file("/proc/thread-self/mountinfo"));
         for (std::string line; std::getline(lines, line);) {
-            for (const char* point : {" / ", " /dev/shm ", " /dev/mqueue ", " /tmp ", " /proc "}) {
-                if (line.find(point) != std::string::npos) found += line + "\n";
+            std::istringstream fields(line);
+            std::string id, parent, device, root, point;
+            fields >> id >> parent >> device >> root >> point;
+            for (const char* wanted : {"/", "/dev/shm", "/dev/mqueue", "/tmp", "/proc"}) {
+                if (point == wanted) found += line + "\n";
             }
         }
         return found;
