@@ -194,8 +194,12 @@ private:
         else
             ::pthread_sigmask(SIG_SETMASK, nullptr, &plan.mask);
         plan.handlers = options.has_signal_handlers;
-        plan.child_ignored = options.child_action && options.child_action->sa_handler == SIG_IGN;
-        plan.child_default = options.child_action && !plan.child_ignored;
+        struct sigaction child {};
+        if (options.child_action)
+            child = *options.child_action;
+        else
+            ::sigaction(SIGCHLD, nullptr, &child);
+        plan.child_ignored = child.sa_handler == SIG_IGN;
     }
 
     void prepare_mounts() { plan.mqueue_folder = ::faccessat(AT_FDCWD, "/dev/mqueue", F_OK, 0) == 0; }

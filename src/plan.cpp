@@ -168,11 +168,9 @@ void set_up_signals(const Plan& plan) noexcept {
         action.sa_flags = 0;
         ::sigaction(number, &action, nullptr);
     }
-    if (plan.child_ignored || plan.child_default) {
-        action = {};
-        action.sa_handler = plan.child_ignored ? SIG_IGN : SIG_DFL;
-        ::sigaction(SIGCHLD, &action, nullptr);
-    }
+    action = {};
+    action.sa_handler = plan.child_ignored ? SIG_IGN : SIG_DFL;
+    ::sigaction(SIGCHLD, &action, nullptr);
     ::pthread_sigmask(SIG_SETMASK, &plan.mask, nullptr);
 }
 
@@ -252,6 +250,10 @@ void tell_failure(const Plan& plan) noexcept {
 // blocked, so that the terminal's don't matter.
 [[noreturn]] void be_init(Plan& plan) noexcept {
     ::prctl(PR_SET_NAME, "ipcns-init");
+    // Ignored, as it may be, it would hide from us how the program ends. The program gets its own action back.
+    struct sigaction standard {};
+    standard.sa_handler = SIG_DFL;
+    ::sigaction(SIGCHLD, &standard, nullptr);
     int pidfd = -1;
     const pid_t program = clone_child(*plan.init_stack, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
                                       program_of_init, &plan, &pidfd);

@@ -53,8 +53,7 @@ struct Plan {
     const char* directory = "";
     sigset_t mask{};
     bool handlers = true;       ///< the parent may have signal handlers
-    bool child_ignored = false; ///< SIGCHLD is to be ignored
-    bool child_default = false; ///< SIGCHLD is to have its default action, though we may ignore it
+    bool child_ignored = false; ///< the program is to have SIGCHLD ignored
 
     // For a separate child.
     int channel = -1;
