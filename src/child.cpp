@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -41,6 +42,11 @@ int begin(void* argument) {
 pid_t clone_child(const Stack& stack, unsigned long flags, int (*function)(void*), void* argument,
                   int* pidfd) noexcept {
     Start start{function, argument, &stack};
+#if defined(__SANITIZE_ADDRESS__)
+    // A child that ended in an exec never left its frames; what it had marked there is still marked, even if the pages
+    // have been unmapped and mapped again since.
+    __asan_unpoison_memory_region(stack.base(), Stack::bytes);
+#endif
     const pid_t child = ::clone(begin, stack.top(), static_cast<int>(flags), &start, pidfd);
 #if defined(__SANITIZE_ADDRESS__)
     const int number = errno;
