@@ -363,11 +363,11 @@ delete_all() {
     expect_equal "$(cat told)" told
     ipcns create "$name"
     in_background "$IPCNS" exec "$name" -- sh -c 'trap "" TERM; : >ready2; while :; do sleep 0.1; done'
-    stubborn=$!
+    unwilling=$!
     wait_until 10 test -e ready2
     run --separate-stderr ipcns delete --kill --timeout 0.2 "$name"
     expect_status 0
-    gone "$stubborn"
+    gone "$unwilling"
     run ! ipcns exec "$name" -- true
 }
 

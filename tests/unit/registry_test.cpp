@@ -391,9 +391,9 @@ TEST_P(RegistryOfEachKind, RemoveWithKillEndsWhoIsInside) {
     names->create("busy");
     const Place place = names->open("busy");
     Running polite(into(place, self({"sysv", "say", "ready", "pause"})));
-    Running stubborn(into(place, self({"ignore", std::to_string(SIGTERM), "say", "ready", "pause"})));
+    Running unwilling(into(place, self({"ignore", std::to_string(SIGTERM), "say", "ready", "pause"})));
     Running elsewhere(options_for(self({"say", "ready", "pause"}), Isolation::six_kinds));
-    for (Running* one : {&polite, &stubborn, &elsewhere}) ASSERT_EQ(one->line(), "ready");
+    for (Running* one : {&polite, &unwilling, &elsewhere}) ASSERT_EQ(one->line(), "ready");
     DeleteOptions options;
     options.kill = true;
     options.grace = std::chrono::milliseconds(50);
@@ -401,7 +401,7 @@ TEST_P(RegistryOfEachKind, RemoveWithKillEndsWhoIsInside) {
     EXPECT_TRUE(removed.inside.empty());
     EXPECT_EQ(removed.sysv.objects(), 3U);
     EXPECT_EQ(polite.wait().signal, SIGTERM);
-    EXPECT_EQ(stubborn.wait().signal, SIGKILL);
+    EXPECT_EQ(unwilling.wait().signal, SIGKILL);
     EXPECT_EQ(queues_in(place.ipc), 0);
     EXPECT_EQ(names.entries(), Set{});
     EXPECT_NE(ipc_link_of(elsewhere.child().pid()), "");
