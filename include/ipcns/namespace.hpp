@@ -41,7 +41,7 @@ public:
     ///
     /// With CAP_SYS_ADMIN the namespace belongs to the caller's user namespace. Without, it belongs to a new
     /// user namespace in which the caller's user and group stand for themselves (user_namespaces(7)). Takes
-    /// about 50 us. Kernel: 3.8; CONFIG_IPC_NS.
+    /// some 130 us. Kernel: 3.8; CONFIG_IPC_NS.
     /// @throws Error ENOSPC when user.max_ipc_namespaces is reached; EPERM when this system forbids it. The
     /// hint
     ///         names the setting.
