@@ -25,6 +25,8 @@ teardown() { names_teardown; }
     done
 }
 
+# What others make meanwhile would show in the registry.
+# bats test_tags=serial
 @test "what cannot be a name is refused everywhere, and printed harmlessly" {
     long=$(printf 'x%.0s' {1..64})
     before=$(ls -A "$(registry)" 2>/dev/null || true)
