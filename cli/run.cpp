@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ipcns run: a program in a new namespace, and no trace of it afterwards.
+#include "early.hpp"
 #include "front.hpp"
 
 #include <ipcns/registry.hpp>
@@ -94,6 +95,24 @@ void end_by_interrupt() {
     ::sigprocmask(SIG_UNBLOCK, &one, nullptr);
 }
 
+// The program may run already (early.cpp).
+Child start(const Supervisor& supervisor, const Options& options) {
+#ifdef IPCNS_EARLY_START
+    if (const Early early = ipcns_early; early.pid != 0) {
+        Fd program(early.pidfd);
+        Fd ipc(early.ipc);
+        Fd shm(early.shm);
+        Fd queues(early.queues);
+        if (!ipc)
+            throw Error(ECANCELED, "start " + escape(options.launch.arguments[0]),
+                        "the new process was killed from outside");
+        return Child::adopt(early.pid, std::move(program), Namespace::from_fd(std::move(ipc)), std::move(shm),
+                            std::move(queues));
+    }
+#endif
+    return supervisor.launch(options.launch);
+}
+
 // The namespace has the life of the parent; a name also needs to be taken away.
 int run_supervised(Options& options) {
     std::optional<Supervisor> supervisor(std::in_place);
@@ -115,7 +134,7 @@ int run_supervised(Options& options) {
     std::optional<NamespaceId> id;
     Leftovers left;
     try {
-        Child child = supervisor->launch(options.launch);
+        Child child = start(*supervisor, options);
         id = child.ipc().id();
         if (options.verbose) {
             say("namespace " + std::to_string(id->inode) +

@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <climits>
 #include <cstring>
 
 namespace ipcns {
@@ -67,7 +68,8 @@ std::vector<std::string> program_candidates(const std::string& program, char* co
     for (;;) {
         const auto colon = path.find(':');
         const std::string_view folder = path.substr(0, colon);
-        candidates.push_back((folder.empty() ? std::string(".") : std::string(folder)) + "/" + program);
+        std::string candidate = (folder.empty() ? std::string(".") : std::string(folder)) + "/" + program;
+        if (candidate.size() < PATH_MAX) candidates.push_back(std::move(candidate)); // as execvp(3)
         if (colon == std::string_view::npos) return candidates;
         path.remove_prefix(colon + 1);
     }
@@ -429,12 +431,8 @@ private:
                  "the new process was killed from outside");
         }
         if (place != nullptr) ipc.reset(::fcntl(place->ipc.fd(), F_DUPFD_CLOEXEC, 3));
-        Child child(pid, Namespace::from_fd(std::move(ipc)));
-        child.shm_ = std::move(shm);
-        // A folder that is open is enough to look into it later. The mount itself goes now, while the program
-        // starts: closing it waits for an RCU grace period, some 60 us, which at the end would be for
-        // nothing.
-        if (queues) child.queues_ = Fd(::openat(queues.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        Child child =
+            Child::adopt(pid, {}, Namespace::from_fd(std::move(ipc)), std::move(shm), std::move(queues));
         child.place_ = place != nullptr;
         return child;
     }
@@ -454,6 +452,16 @@ void replace(const LaunchOptions& options) {
     become_program(plan);
     throw_report(plan.report, options, preparation.with_user);
     std::abort(); // throw_report() always throws
+}
+
+Child Child::adopt(pid_t pid, Fd program, Namespace ipc, Fd shm, Fd queues) {
+    Child child(pid, std::move(ipc));
+    child.program_ = std::move(program);
+    child.shm_ = std::move(shm);
+    // A folder that is open is enough to look into it later. The mount itself goes now, while the program starts: closing
+    // it waits for an RCU grace period, some 60 us, which at the end would be for nothing.
+    if (queues) child.queues_ = Fd(::openat(queues.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    return child;
 }
 
 void Child::signal(int number) const {

@@ -228,10 +228,14 @@ Supervisor::Supervisor() {
     ::sigfillset(&passed_);
     for (const int number : own_signals) ::sigdelset(&passed_, number);
     ::pthread_sigmask(SIG_BLOCK, &passed_, &old_mask_);
-    // An ignored SIGCHLD, which a parent may leave us, would make our child's status vanish.
+    // An ignored SIGCHLD, which a parent may leave us, would make our child's status vanish. Where the action is the
+    // default already it must not be set again: that would throw away the SIGCHLD of a child that has ended by now.
+    ::sigaction(SIGCHLD, nullptr, &old_child_);
+    if (old_child_.sa_handler == SIG_DFL && (old_child_.sa_flags & (SA_NOCLDSTOP | SA_NOCLDWAIT)) == 0)
+        return;
     struct sigaction standard {};
     standard.sa_handler = SIG_DFL;
-    ::sigaction(SIGCHLD, &standard, &old_child_);
+    ::sigaction(SIGCHLD, &standard, nullptr);
 }
 
 Supervisor::~Supervisor() {

@@ -68,6 +68,13 @@ struct IPCNS_API ExitStatus {
 /// reaps it.
 class IPCNS_API Child {
 public:
+    /// Takes over a child process that the caller has cloned by itself into an IPC namespace of its own, so that
+    /// Supervisor::wait() and clean_up() work on it.
+    /// @param program a pidfd of it
+    /// @param shm     the root of the /dev/shm that it alone has, or none
+    /// @param queues  a mount of its POSIX queues, or its root, or none
+    [[nodiscard]] static Child adopt(pid_t pid, Fd program, Namespace ipc, Fd shm, Fd queues);
+
     /// Process id in the caller's pid namespace. With Isolation::strict that of the small init process above
     /// the program.
     [[nodiscard]] pid_t pid() const noexcept { return pid_; }

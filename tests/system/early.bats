@@ -1,0 +1,84 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# The early start: a plain `run` by somebody who may starts the program before the C library of ipcns is there. Whether
+# the program gets all that it should is what run.bats, inherit.bats and signals.bats show, for `run` is this way in
+# most of their tests; here is what is particular to it.
+
+# shellcheck disable=SC2016 # inner shells expand the scripts
+
+load common
+
+need_early() {
+    object=$IPCNS_BUILD/cli/CMakeFiles/ipcns.dir/early.cpp.o
+    [[ -e $object ]] || skip "this build has no early start: not static, or not x86_64"
+}
+
+# bats test_tags=root
+@test "what runs before the C library calls nothing in it" {
+    need_early
+    need nm
+    [[ $(nm -u "$object") == *( )"U _start" ]]
+}
+
+# bats test_tags=root
+@test "a plain run starts the program before our own start, any other run after it" {
+    need_early
+    need strace
+    # set_tid_address is the first that a C library calls for its process; fsopen comes from whoever makes the mounts.
+    calls() { strace -f -o calls -e trace=set_tid_address,fsopen "$IPCNS" "$@" 3>&- && sed -E 's/^[0-9]+ +([a-z_]+).*/\1/' calls | head -n 1; }
+    [[ $(calls run -- /bin/true) == fsopen ]]
+    [[ $(calls run true) == fsopen ]]
+    [[ $(calls run --chdir / -- /bin/true) == set_tid_address ]]
+    # With a standard descriptor closed, and for an ordinary user, too.
+    [[ $(calls run /bin/true <&-) == set_tid_address ]]
+}
+
+# bats test_tags=root
+@test "a program that ends before we have begun is not waited for in vain" {
+    for _ in {1..100}; do
+        timeout -s KILL 20 "$IPCNS" run --ipc-only -- /bin/true 3>&-
+        timeout -s KILL 20 "$IPCNS" run -- /bin/true 3>&-
+    done
+    # Nor where SIGCHLD is ignored, as a careless parent leaves it.
+    for _ in {1..50}; do
+        run -3 env --ignore-signal=CHLD timeout -s KILL 20 "$IPCNS" run --ipc-only -- sh -c 'exit 3'
+    done
+}
+
+@test "the folders of PATH are gone through as execvp does" {
+    mkdir one two three
+    printf '#!/bin/sh\necho one\n' >one/prog
+    mkdir two/prog
+    printf '#!/bin/sh\necho three\n' >three/prog
+    printf '#!/bin/sh\necho here\n' >prog
+    chmod +x three/prog prog
+    at=$work
+    long=$(printf '%5000s' '' | tr ' ' x)
+    # one/prog can't be executed, two/prog is a folder, a file is no folder, and what is not there is passed over.
+    [[ $(PATH=$at/one:$at/two:$at/one/prog:/nonexistent:$at/three "$IPCNS" run prog 3>&-) == three ]]
+    [[ $(PATH=$at/three: "$IPCNS" run prog 3>&-) == three ]]
+    [[ $(PATH=:$at/three "$IPCNS" run prog 3>&-) == here ]]
+    [[ $(PATH=$at/none: "$IPCNS" run prog 3>&-) == here ]]
+    [[ $(PATH=$at/none "$IPCNS" run -- ./prog 3>&-) == here ]]
+    [[ $(PATH=$long:$at/three "$IPCNS" run prog 3>&-) == three ]]
+    [[ $(env -u PATH "$IPCNS" run -- sh -c 'echo found' 3>&-) == found ]]
+    run -126 env PATH="$at/one" "$IPCNS" run prog
+    run -127 env PATH= "$IPCNS" run nosuchprogram
+}
+
+# bats test_tags=root
+@test "what fails early is tried again from the start, and leaves nothing" {
+    # A shell script without its first line is for /bin/sh, which only the ordinary way knows.
+    printf 'echo by the shell\n' >plain
+    chmod +x plain
+    [[ $(ipcns run ./plain) == "by the shell" ]]
+    # Descriptors, mask and dispositions are as they were: the program's are those of a plain exec.
+    printf 'exec "$PROGRAM" "$@"\n' >wrapper
+    chmod +x wrapper
+    [[ $(PROGRAM=/bin/ls "$IPCNS" run ./wrapper /proc/self/fd 3>&-) == "$(ls /proc/self/fd 3>&-)" ]]
+    mask() { grep -E 'Sig(Blk|Ign)' /proc/self/status; }
+    [[ $(PROGRAM=/bin/grep "$IPCNS" run ./wrapper -E 'Sig(Blk|Ign)' /proc/self/status 3>&-) == "$(mask)" ]]
+    run -127 ipcns run ./nosuch
+    run -126 ipcns run /
+}
