@@ -32,22 +32,60 @@ using Path = std::array<char, 64>;
 struct Share {
     std::vector<std::pair<ino_t, pid_t>> inside;
     std::vector<std::pair<ino_t, pid_t>> holding;
+    std::unordered_map<ino_t, Process> first;          // of each namespace, described, when that is wanted
     std::unordered_map<ino_t, pid_t> mount_namespaces; // and a process in each
     std::size_t unseen = 0;
 };
 
-void look_at(int proc, pid_t pid, bool descriptors, Share& share) {
+// The command line with spaces between, or the name in brackets.
+std::optional<std::string> command_of(int proc, pid_t pid) {
+    Path path;
+    std::snprintf(path.data(), path.size(), "%d/cmdline", pid);
+    auto command = procfs::read_start(proc, path.data());
+    if (!command) return std::nullopt;
+    while (!command->empty() && command->back() == '\0') command->pop_back();
+    std::replace(command->begin(), command->end(), '\0', ' ');
+    if (command->empty()) {
+        std::snprintf(path.data(), path.size(), "%d/comm", pid);
+        auto name = procfs::read_start(proc, path.data());
+        if (!name) return std::nullopt;
+        if (!name->empty() && name->back() == '\n') name->pop_back();
+        *command = "[" + *name + "]";
+    }
+    return command;
+}
+
+std::optional<Process> describe(int proc, pid_t pid) {
+    Path path;
+    std::snprintf(path.data(), path.size(), "%d", pid);
+    struct stat about {};
+    if (::fstatat(proc, path.data(), &about, 0) != 0) return std::nullopt;
+    auto command = command_of(proc, pid);
+    if (!command) return std::nullopt;
+    return Process{pid, about.st_uid, std::move(*command)};
+}
+
+void look_at(int proc, pid_t pid, bool descriptors, bool details, Share& share) {
     std::vector<ino_t> seen;
-    const bool allowed = procfs::each_namespace(proc, pid, "ipc", [&](ino_t inode) {
-        if (std::find(seen.begin(), seen.end(), inode) == seen.end()) {
-            seen.push_back(inode);
-            share.inside.emplace_back(inode, pid);
-        }
-        return false;
-    });
+    uid_t user = 0;
+    const bool allowed = procfs::each_namespace(
+        proc, pid, "ipc",
+        [&](ino_t inode) {
+            if (std::find(seen.begin(), seen.end(), inode) == seen.end()) {
+                seen.push_back(inode);
+                share.inside.emplace_back(inode, pid);
+            }
+            return false;
+        },
+        &user);
     if (!allowed) {
         ++share.unseen;
         return;
+    }
+    for (const ino_t inode : seen) {
+        if (!details || share.first.contains(inode)) continue;
+        if (auto command = command_of(proc, pid))
+            share.first.emplace(inode, Process{pid, user, std::move(*command)});
     }
     Path path;
     std::snprintf(path.data(), path.size(), "%d/ns/mnt", pid);
@@ -74,30 +112,6 @@ void in_parallel(std::size_t count, unsigned threads, Work work) {
     for (unsigned i = 1; i < threads; ++i)
         workers.emplace_back([=, &work] { work(count * i / threads, count * (i + 1) / threads, i); });
     work(std::size_t{0}, count / threads, 0U);
-}
-
-std::optional<Process> describe(int proc, pid_t pid) {
-    Path path;
-    std::snprintf(path.data(), path.size(), "%d", pid);
-    struct stat about {};
-    if (::fstatat(proc, path.data(), &about, 0) != 0) return std::nullopt;
-    Process process;
-    process.pid = pid;
-    process.user = about.st_uid;
-    std::snprintf(path.data(), path.size(), "%d/cmdline", pid);
-    auto command = procfs::read_start(proc, path.data());
-    if (!command) return std::nullopt;
-    while (!command->empty() && command->back() == '\0') command->pop_back();
-    std::replace(command->begin(), command->end(), '\0', ' ');
-    if (command->empty()) {
-        std::snprintf(path.data(), path.size(), "%d/comm", pid);
-        auto name = procfs::read_start(proc, path.data());
-        if (!name) return std::nullopt;
-        if (!name->empty() && name->back() == '\n') name->pop_back();
-        *command = "[" + *name + "]";
-    }
-    process.command = std::move(*command);
-    return process;
 }
 
 // The lowest process that can still be described.
@@ -174,12 +188,13 @@ Inventory Inventory::take(const InventoryOptions& options) {
         options.descriptors == Descriptors::always ||
         (options.descriptors == Descriptors::automatic && pids.size() <= cheap_number_of_processes);
 
+    const bool details = options.details || options.keepers_apart;
     // A few hundred processes are looked at sooner than a thread starts.
     const unsigned threads = pids.size() < 500 ? 1 : std::clamp(std::thread::hardware_concurrency(), 1U, 4U);
     std::vector<Share> shares(threads);
     in_parallel(pids.size(), threads, [&](std::size_t first, std::size_t last, unsigned thread) {
         for (std::size_t i = first; i < last; ++i)
-            look_at(proc.get(), pids[i], inventory.descriptors_searched, shares[thread]);
+            look_at(proc.get(), pids[i], inventory.descriptors_searched, details, shares[thread]);
     });
 
     struct stat own {};
@@ -191,9 +206,13 @@ Inventory Inventory::take(const InventoryOptions& options) {
         return entry;
     };
     std::unordered_map<ino_t, pid_t> mount_namespaces;
-    for (const auto& share : shares) { // in the order of the processes
+    for (auto& share : shares) { // in the order of the processes
         inventory.unseen += share.unseen;
         for (const auto& [inode, pid] : share.inside) entry_of(inode).processes.push_back(pid);
+        for (auto& [inode, process] : share.first) {
+            auto& first = entry_of(inode).first;
+            if (!first) first = std::move(process);
+        }
         for (const auto& [inode, pid] : share.holding) {
             auto& holders = entry_of(inode).descriptors;
             if (holders.empty() || holders.back() != pid) holders.push_back(pid);
@@ -214,15 +233,9 @@ Inventory Inventory::take(const InventoryOptions& options) {
 
     inventory.entries.reserve(found.size());
     for (auto& [inode, entry] : found) inventory.entries.push_back(std::move(entry));
-    if (options.details || options.keepers_apart) {
-        in_parallel(inventory.entries.size(), threads, [&](std::size_t first, std::size_t last, unsigned) {
-            for (std::size_t i = first; i < last; ++i) {
-                InventoryEntry& entry = inventory.entries[i];
-                describe_first(proc.get(), entry);
-                if (options.keepers_apart) set_keeper_apart(proc.get(), entry);
-                if (!options.details) entry.first.reset();
-            }
-        });
+    for (auto& entry : inventory.entries) {
+        if (options.keepers_apart) set_keeper_apart(proc.get(), entry);
+        if (!options.details) entry.first.reset();
     }
     if (options.contents) {
         for (auto& entry : inventory.entries) {

@@ -85,7 +85,8 @@ ino_t namespace_inode(int proc, const char* path, std::string_view kind) {
     return parse_link(text, kind);
 }
 
-bool each_namespace(int proc, pid_t pid, const char* kind, const std::function<bool(ino_t)>& visit) {
+bool each_namespace(int proc, pid_t pid, const char* kind, const std::function<bool(ino_t)>& visit,
+                    uid_t* user) {
     std::array<char, 64> path;
     std::snprintf(path.data(), path.size(), "%d/ns/%s", pid, kind);
     const ino_t main = namespace_inode(proc, path.data());
@@ -93,7 +94,9 @@ bool each_namespace(int proc, pid_t pid, const char* kind, const std::function<b
     if (main != 0 && visit(main)) return true;
     std::snprintf(path.data(), path.size(), "%d/task", pid);
     struct stat about {};
-    if (::fstatat(proc, path.data(), &about, 0) != 0 || about.st_nlink <= 3) return true;
+    if (::fstatat(proc, path.data(), &about, 0) != 0) return true;
+    if (user != nullptr) *user = about.st_uid;
+    if (about.st_nlink <= 3) return true;
     for (const pid_t thread : numbers_in(proc, path.data())) {
         if (thread == pid) continue;
         std::snprintf(path.data(), path.size(), "%d/task/%d/ns/%s", pid, thread, kind);

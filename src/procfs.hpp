@@ -26,8 +26,10 @@ ino_t namespace_inode(int proc, const char* path, std::string_view kind = {});
 
 /// Calls @p visit with the namespace number of every thread of @p pid until it returns true, the main thread
 /// first.
+/// @param user set to the effective user of the process, when all went well
 /// @return false with errno EACCES when the process may not be looked at
-bool each_namespace(int proc, pid_t pid, const char* kind, const std::function<bool(ino_t)>& visit);
+bool each_namespace(int proc, pid_t pid, const char* kind, const std::function<bool(ino_t)>& visit,
+                    uid_t* user = nullptr);
 
 /// The whole of a small file below @p proc; nothing when it cannot be read.
 std::optional<std::string> read_file(int proc, const char* path, std::size_t most = 1 << 20);
