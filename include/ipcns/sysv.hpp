@@ -43,9 +43,9 @@ IPCNS_API SysvUsage remove_all_sysv();
 
 // ---- What an object is known by ----------------------------------------------------------------------------------
 
-/// The number that msgget(2) returns, what `ipcs -q` calls msqid. It holds an index into the kernel's table and a
-/// sequence number that moves on when an index is used again, so an id comes back only after the index has been
-/// used some 65,000 times more (128 times with the boot option ipcmni_extend).
+/// The number that msgget(2) returns, what `ipcs -q` calls msqid. It is an index into the kernel's table and a sequence
+/// number that moves on when an index is used again: an id comes back only after more than 65,000 other objects of its
+/// kind have been made in the namespace, or when someone privileged asks for it by kernel.msg_next_id (proc(5)).
 enum class QueueId : int {};
 /// The number that semget(2) returns; see QueueId.
 enum class SemaphoreSetId : int {};
@@ -236,11 +236,10 @@ IPCNS_API void remove(SegmentId id);
 /// before. (A semaphore set counts as changed, too, when one of its values was set by semctl(2), not when semop(2)
 /// was used on it.)
 ///
-/// What remains: the kernel can't compare and remove in one step. Between the look and the removal, less than a
-/// microsecond when nothing else wants to run, the object would have to go and its id come back, for which its index
-/// has to be used some 65,000 times; or the object be changed by IPC_SET. And times are whole seconds: one that was
-/// replaced by 65,000 others within the very second of its creation, by the same process and with equal values,
-/// looks the same.
+/// What remains: the kernel can't compare and remove in one step. Between the look and the removal, a microsecond when
+/// nothing else wants to run, the object would have to go and its id come back (see QueueId for how rarely it does), or
+/// somebody change it. And times are whole seconds: one that was made, within the very second of its creation, in the
+/// place of another one with the same id, by the same process and with equal values, looks the same.
 /// @return false: it is gone, or changed, or the id is another's by now. Nothing was removed.
 /// @throws Error EPERM
 IPCNS_API bool remove_same(const QueueRecord& record);
