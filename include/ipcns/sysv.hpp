@@ -175,10 +175,10 @@ enum class SegmentMemory { skip, read };
 /// asked for by name (owner, group, a queue's limit, a locked segment) must be so already, else Error EEXIST; so must
 /// be, by the kernel, at least the count or bytes (EINVAL) and the permissions of `mode` for the caller (EACCES).
 struct IPCNS_API MakeOptions {
-    mode_t mode = 0600;         ///< permission bits, 0 to 0777; no umask applies
-    bool exclusive = false;     ///< Error EEXIST when the key is in use
-    std::optional<uid_t> owner; ///< else the caller's effective user
-    std::optional<gid_t> group; ///< else the caller's effective group
+    mode_t mode = 0600;              ///< permission bits, 0 to 0777; no umask applies
+    bool exclusive = false;          ///< Error EEXIST when the key is in use
+    std::optional<uid_t> owner = {}; ///< else the caller's effective user
+    std::optional<gid_t> group = {}; ///< else the caller's effective group
 };
 
 /// Makes a message queue, or returns the one with this key: see MakeOptions. Key::none: always a new one. If
@@ -187,8 +187,8 @@ struct IPCNS_API MakeOptions {
 ///               CAP_SYS_RESOURCE in the initial user namespace.
 /// @throws Error EEXIST; EACCES; ENOSPC when there are msgmni queues; EPERM when the limit is too high; EINVAL for an
 ///         owner or group without a mapping in the caller's user namespace
-[[nodiscard]] IPCNS_API QueueId make_queue(Key key, const MakeOptions& options = {},
-                                           std::optional<std::uint64_t> limit = {});
+IPCNS_API QueueId make_queue(Key key, const MakeOptions& options = {},
+                             std::optional<std::uint64_t> limit = {});
 
 /// Makes a set of semaphores, or returns the one with this key: see make_queue() and MakeOptions. Between its creation
 /// and its first values another process that knows the key can find it with all values 0.
@@ -198,9 +198,8 @@ struct IPCNS_API MakeOptions {
 /// @throws Error EINVAL when count is 0 or more than the first number of the limit sem (semmsl), or more than the
 ///         existing one has; ENOSPC for the second and fourth number (semmns, semmni); ERANGE for a value; EEXIST;
 ///         EACCES
-[[nodiscard]] IPCNS_API SemaphoreSetId make_semaphore_set(Key key, std::size_t count,
-                                                          const MakeOptions& options = {},
-                                                          std::span<const unsigned short> values = {});
+IPCNS_API SemaphoreSetId make_semaphore_set(Key key, std::size_t count, const MakeOptions& options = {},
+                                            std::span<const unsigned short> values = {});
 
 /// How make_segment() is to make one.
 struct IPCNS_API SegmentOptions : MakeOptions {
@@ -216,8 +215,7 @@ struct IPCNS_API SegmentOptions : MakeOptions {
 /// @throws UsageError when huge_page_size is no power of two
 /// @throws Error EINVAL when bytes is 0 or more than the limit shmmax, or more than the existing one has; ENOSPC for
 ///         the limits shmmni and shmall; ENOMEM; EPERM for huge pages or lock; EEXIST; EACCES
-[[nodiscard]] IPCNS_API SegmentId make_segment(Key key, std::uint64_t bytes,
-                                               const SegmentOptions& options = {});
+IPCNS_API SegmentId make_segment(Key key, std::uint64_t bytes, const SegmentOptions& options = {});
 
 // ---- Removing ----------------------------------------------------------------------------------------------------
 
