@@ -23,9 +23,9 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 
 namespace ipcns {
@@ -400,6 +400,10 @@ void check_mode(const MakeOptions& options) {
         throw UsageError("a mode is made of permission bits, 0 to 0777");
 }
 
+[[noreturn]] void refuse_values(std::size_t values, std::size_t semaphores) {
+    throw UsageError(std::to_string(values) + " values for " + std::to_string(semaphores) + " semaphores");
+}
+
 template <class Objects>
 [[noreturn]] void refuse_existing(int id, const char* what) {
     fail(EEXIST, with_id("use", Objects::noun, id),
@@ -602,9 +606,7 @@ QueueId make_queue(Key key, const MakeOptions& options, std::optional<std::uint6
 SemaphoreSetId make_semaphore_set(Key key, std::size_t count, const MakeOptions& options,
                                   std::span<const unsigned short> values) {
     check_mode(options);
-    if (!values.empty() && values.size() != count)
-        throw UsageError(std::to_string(values.size()) + " values for " + std::to_string(count) +
-                         " semaphores");
+    if (!values.empty() && values.size() != count) refuse_values(values.size(), count);
     // What does not fit an int is more than any limit allows as well; the kernel is to say so.
     const int number = static_cast<int>(std::min<std::size_t>(count, std::numeric_limits<int>::max()));
     // Setting values takes the permission to write, which the mode need not give: it does so for a moment.
@@ -636,7 +638,9 @@ SemaphoreSetId make_semaphore_set(Key key, std::size_t count, const MakeOptions&
     }
 }
 
-SegmentId make_segment(Key key, std::uint64_t bytes, const SegmentOptions& options) {
+namespace {
+
+Got get_segment(Key key, std::uint64_t bytes, const SegmentOptions& options) {
     check_mode(options);
     int more = options.no_reserve ? SHM_NORESERVE : 0;
     if (options.huge_page_size != 0 && !std::has_single_bit(options.huge_page_size))
@@ -654,7 +658,7 @@ SegmentId make_segment(Key key, std::uint64_t bytes, const SegmentOptions& optio
             const auto existing = check_existing<Segments>(got.id, options);
             if (!existing) continue; // it went in between
             if (options.lock && !existing->locked) refuse_existing<Segments>(got.id, "state of being locked");
-            return SegmentId{got.id};
+            return got;
         }
         Rollback<Segments> rollback(got);
         if (options.lock && ::shmctl(got.id, SHM_LOCK, nullptr) < 0) {
@@ -667,8 +671,14 @@ SegmentId make_segment(Key key, std::uint64_t bytes, const SegmentOptions& optio
             set_ownership<Segments>(got.id, about, options);
         }
         rollback.keep();
-        return SegmentId{got.id};
+        return got;
     }
+}
+
+} // namespace
+
+SegmentId make_segment(Key key, std::uint64_t bytes, const SegmentOptions& options) {
+    return SegmentId{get_segment(key, bytes, options).id};
 }
 
 void remove(QueueId id) { remove_object<Queues>(static_cast<int>(id)); }
@@ -682,5 +692,126 @@ bool remove_same(const QueueRecord& record) { return remove_same_object<Queues>(
 bool remove_same(const SemaphoreSetRecord& record) { return remove_same_object<SemaphoreSets>(record); }
 
 bool remove_same(const SegmentRecord& record) { return remove_same_object<Segments>(record); }
+
+// ---- Handles: what their inline functions leave out ----
+
+namespace detail {
+
+void fail_call(const char* verb, QueueId id) {
+    const int number = errno;
+    fail(number, with_id(verb, Queues::noun, static_cast<int>(id)),
+         number == E2BIG ? "the message is longer than the room for it" : "");
+}
+
+void fail_call(const char* verb, SemaphoreSetId id) {
+    const int number = errno;
+    fail(number, with_id(verb, SemaphoreSets::noun, static_cast<int>(id)),
+         number == EFBIG    ? "the set has no semaphore of that number"
+         : number == ERANGE ? "a semaphore's value is 0 to 32767"
+         : number == E2BIG  ? "there are more operations than the third number of the limit sem"
+                            : "");
+}
+
+void fail_call(const char* verb, SegmentId id) { fail(with_id(verb, Segments::noun, static_cast<int>(id))); }
+
+void refuse_size(std::size_t size, std::size_t capacity) {
+    throw UsageError("a message of " + std::to_string(size) + " bytes in room for " +
+                     std::to_string(capacity));
+}
+
+void refuse_count(int count) {
+    throw UsageError("a semaphore changes by 1 to 32767, not by " + std::to_string(count));
+}
+
+void remove_quietly(QueueId id) noexcept { Queues::remove(static_cast<int>(id)); }
+
+void remove_quietly(SemaphoreSetId id) noexcept { SemaphoreSets::remove(static_cast<int>(id)); }
+
+SegmentRecord existing_segment(Key key) {
+    const auto record = find_segment(key);
+    if (!record) fail(ENOENT, with_key("attach", Segments::noun, key));
+    return *record;
+}
+
+Attached create_attached(Key key, std::uint64_t bytes, const SegmentOptions& options) {
+    const Got got = get_segment(key, bytes, options);
+    Rollback<Segments> rollback(got);
+    // Its size: an existing one may be larger than what was asked for.
+    struct shmid_ds about {};
+    if (Segments::look(got.id, about) != got.id) fail(EIDRM, with_id("look at", Segments::noun, got.id));
+    void* const memory = ::shmat(got.id, nullptr, 0);
+    if (reinterpret_cast<std::intptr_t>(memory) == -1) fail_call("attach", SegmentId{got.id});
+    rollback.keep();
+    return {SegmentId{got.id}, {static_cast<std::byte*>(memory), about.shm_segsz}};
+}
+
+Attached create_temporary(std::uint64_t bytes, const SegmentOptions& options) {
+    const Attached attached = create_attached(Key::none, bytes, options);
+    Segments::remove(static_cast<int>(attached.id)); // fails only where somebody else has done it
+    return attached;
+}
+
+} // namespace detail
+
+MessageQueue MessageQueue::open(Key key) {
+    const auto record = find_queue(key);
+    if (!record) fail(ENOENT, with_key("open", Queues::noun, key));
+    return MessageQueue(record->id);
+}
+
+bool MessageQueue::put_large(long type, std::span<const std::byte> bytes, int flags) const {
+    const auto buffer = std::make_unique_for_overwrite<std::byte[]>(sizeof type + bytes.size());
+    std::memcpy(buffer.get(), &type, sizeof type);
+    std::memcpy(buffer.get() + sizeof type, bytes.data(), bytes.size());
+    return put(buffer.get(), bytes.size(), flags);
+}
+
+std::optional<Received> MessageQueue::take_large(std::span<std::byte> into, long type, int flags) const {
+    Received received;
+    const auto buffer = std::make_unique_for_overwrite<std::byte[]>(sizeof received.type + into.size());
+    const ssize_t length = take(buffer.get(), into.size(), type, flags);
+    if (length < 0) return {};
+    received.size = static_cast<std::size_t>(length);
+    std::memcpy(&received.type, buffer.get(), sizeof received.type);
+    std::memcpy(into.data(), buffer.get() + sizeof received.type, received.size);
+    return received;
+}
+
+SemaphoreSet SemaphoreSet::open(Key key) {
+    const auto record = find_semaphore_set(key);
+    if (!record) fail(ENOENT, with_key("open", SemaphoreSets::noun, key));
+    return SemaphoreSet(record->id);
+}
+
+bool SemaphoreSet::operate_for(std::span<const struct sembuf> operations,
+                               std::chrono::nanoseconds timeout) const {
+    using namespace std::chrono;
+    const auto start = steady_clock::now();
+    for (nanoseconds left = timeout;; left = timeout - (steady_clock::now() - start)) {
+        left = std::max(left, nanoseconds::zero());
+        const auto whole = duration_cast<seconds>(left);
+        const struct timespec time { whole.count(), (left - whole).count() };
+        auto* const first = const_cast<struct sembuf*>(operations.data()); // which semtimedop only reads
+        if (::semtimedop(static_cast<int>(id()), first, operations.size(), &time) == 0) return true;
+        if (errno == EAGAIN) return false;
+        if (errno != EINTR) detail::fail_call("operate on", id());
+    }
+}
+
+void SemaphoreSet::set(unsigned short number, int value) const {
+    SemArgument argument{};
+    argument.value = value;
+    if (::semctl(static_cast<int>(id()), number, SETVAL, argument) < 0)
+        detail::fail_call("set a value of", id());
+}
+
+void SemaphoreSet::set_all(std::span<const unsigned short> values) const {
+    const auto record = find_semaphore_set(id());
+    if (record && record->count != values.size()) refuse_values(values.size(), record->count);
+    SemArgument argument{};
+    argument.values = const_cast<unsigned short*>(values.data()); // which SETALL only reads
+    if (::semctl(static_cast<int>(id()), 0, SETALL, argument) < 0)
+        detail::fail_call("set the values of", id());
+}
 
 } // namespace ipcns

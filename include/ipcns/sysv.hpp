@@ -9,12 +9,21 @@
 #include <ipcns/export.hpp>
 #include <ipcns/moment.hpp>
 
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/types.h>
 
+#include <array>
+#include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <span>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace ipcns {
@@ -243,5 +252,456 @@ IPCNS_API void remove(SegmentId id);
 IPCNS_API bool remove_same(const QueueRecord& record);
 IPCNS_API bool remove_same(const SemaphoreSetRecord& record);
 IPCNS_API bool remove_same(const SegmentRecord& record);
+
+// ---- Using -------------------------------------------------------------------------------------------------------
+//
+// Handles of objects. Each call is one system call and costs what that costs: everything is inline and nothing is
+// allocated. They can be moved, not copied; several threads may use one at the same time (not move or end it).
+//
+// A signal does not end a wait: its handler runs, and the wait goes on. (To stop a process and let it continue, or to
+// freeze it, ends a semop(2) with EINTR, too, so that a program that gave up then would fail for no reason of its own.)
+// Who wants to give up uses the try_ and _for forms.
+//
+// A handle must be used, and end, on threads in the namespace that its object is in: elsewhere the id is another
+// object's or nobody's.
+
+namespace detail {
+
+// Out of line, so that the calls below stay short. All take errno.
+[[noreturn]] IPCNS_API void fail_call(const char* verb, QueueId id);
+[[noreturn]] IPCNS_API void fail_call(const char* verb, SemaphoreSetId id);
+[[noreturn]] IPCNS_API void fail_call(const char* verb, SegmentId id);
+[[noreturn]] IPCNS_API void refuse_size(std::size_t size, std::size_t capacity);
+[[noreturn]] IPCNS_API void refuse_count(int count);
+IPCNS_API void remove_quietly(QueueId id) noexcept;
+IPCNS_API void remove_quietly(SemaphoreSetId id) noexcept;
+IPCNS_API SegmentRecord existing_segment(Key key);
+
+struct Attached {
+    SegmentId id;
+    std::span<std::byte> bytes;
+};
+IPCNS_API Attached create_attached(Key key, std::uint64_t bytes, const SegmentOptions& options);
+IPCNS_API Attached create_temporary(std::uint64_t bytes, const SegmentOptions& options);
+
+/// Which object a handle is for, and whether the object goes with it.
+template <class Id>
+class Handle {
+public:
+    Handle(Handle&& other) noexcept
+        : id_(std::exchange(other.id_, Id{-1})), temporary_(std::exchange(other.temporary_, false)) {}
+    Handle& operator=(Handle&& other) noexcept {
+        if (this == &other) return *this;
+        end();
+        id_ = std::exchange(other.id_, Id{-1});
+        temporary_ = std::exchange(other.temporary_, false);
+        return *this;
+    }
+    Handle(const Handle&) = delete;
+    Handle& operator=(const Handle&) = delete;
+
+    /// The object's id; -1 once the handle was moved from.
+    [[nodiscard]] Id id() const noexcept { return id_; }
+    /// Leaves a temporary object where it is when the handle ends.
+    void keep() noexcept { temporary_ = false; }
+
+protected:
+    Handle(Id id, bool temporary) noexcept : id_(id), temporary_(temporary) {}
+    ~Handle() { end(); }
+
+private:
+    void end() noexcept {
+        if (temporary_) remove_quietly(id_);
+    }
+
+    Id id_;
+    bool temporary_;
+};
+
+} // namespace detail
+
+/// A message with its bytes in the place where msgsnd(2) and msgrcv(2) want them: behind the type, in one piece. Fill
+/// bytes() and send the message, or receive into it and read bytes(): nothing is copied on the way but by the kernel.
+/// It is as large as its capacity and may lie anywhere; new bytes are not cleared.
+template <std::size_t Capacity>
+class QueueMessage {
+public:
+    /// @param type  a number above 0 of the programs' own choice; receivers can ask for it
+    explicit QueueMessage(long type = 1) noexcept : size_(0) { buffer_.type = type; }
+    /// Copies @p bytes.
+    /// @throws UsageError when they are more than the capacity
+    QueueMessage(long type, std::span<const std::byte> bytes) : size_(0) {
+        buffer_.type = type;
+        assign(bytes);
+    }
+
+    [[nodiscard]] long type() const noexcept { return buffer_.type; }
+    void set_type(long type) noexcept { buffer_.type = type; }
+
+    /// How many bytes it can hold.
+    [[nodiscard]] static constexpr std::size_t capacity() noexcept { return Capacity; }
+    /// How many bytes it has.
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    /// Makes it longer or shorter; the bytes that come in have any value.
+    /// @throws UsageError when this is more than the capacity
+    void resize(std::size_t size) {
+        if (size > Capacity) detail::refuse_size(size, Capacity);
+        size_ = size;
+    }
+    /// Copies @p bytes into it.
+    /// @throws UsageError when they are more than the capacity
+    void assign(std::span<const std::byte> bytes) {
+        resize(bytes.size());
+        if (!bytes.empty()) std::memcpy(buffer_.bytes.data(), bytes.data(), bytes.size());
+    }
+    [[nodiscard]] std::span<std::byte> bytes() noexcept { return {buffer_.bytes.data(), size_}; }
+    [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {buffer_.bytes.data(), size_}; }
+
+private:
+    friend class MessageQueue;
+
+    struct Buffer { // struct msgbuf of msgop(2)
+        long type;
+        std::array<std::byte, Capacity> bytes;
+    };
+    std::size_t size_;
+    Buffer buffer_;
+};
+
+/// What was received into a span.
+struct IPCNS_API Received {
+    long type = 0;
+    std::size_t size = 0; ///< bytes; what follows them in the span is unchanged
+
+    friend bool operator==(const Received&, const Received&) = default;
+};
+
+/// What a receiver does with a message that is longer than its room.
+enum class TooLong {
+    refuse,  ///< Error E2BIG; it stays in the queue
+    truncate ///< gives its first bytes; the rest is lost (MSG_NOERROR)
+};
+
+/// A System V message queue in use (msgop(2)).
+///
+/// A message goes in and out either as a QueueMessage, which has room for the type in front of the bytes and costs no copy,
+/// or as a type and a span of bytes. The kernel wants both in one piece, so the second way copies: through the stack up
+/// to `on_stack` bytes (as much as a system lets messages have that has not raised its limit msgmax), which for short
+/// messages is not to be measured beside the system call; for longer ones through the heap.
+///
+/// Which message a receiver gets is told by `type` (msgrcv(2)): 0, the oldest; above 0, the oldest of that type; below 0,
+/// of the lowest type that is not above its absolute value.
+class IPCNS_API MessageQueue : public detail::Handle<QueueId> {
+public:
+    /// The longest message that send() and receive() with spans take through the stack.
+    static constexpr std::size_t on_stack = 8192;
+
+    /// The queue with this id. No system call is made: whether there is one shows in the first use.
+    explicit MessageQueue(QueueId id) noexcept : Handle(id, false) {}
+    /// The queue with this key. Needs no permission yet.
+    /// @throws Error ENOENT, for Key::none too
+    [[nodiscard]] static MessageQueue open(Key key);
+    /// As make_queue().
+    [[nodiscard]] static MessageQueue create(Key key, const MakeOptions& options = {},
+                                             std::optional<std::uint64_t> limit = {}) {
+        return MessageQueue(make_queue(key, options, limit));
+    }
+    /// A new queue without a key, which the destructor removes. A process that is killed leaves it behind.
+    [[nodiscard]] static MessageQueue temporary(const MakeOptions& options = {},
+                                                std::optional<std::uint64_t> limit = {}) {
+        return {make_queue(Key::none, options, limit), true};
+    }
+
+    /// Sends, and waits while the queue is full. Needs write permission.
+    /// @throws Error EINVAL when the type is not above 0 or the message longer than the limit msgmax; EACCES; EIDRM
+    ///         when the queue was removed
+    template <std::size_t Capacity>
+    void send(const QueueMessage<Capacity>& message) const {
+        (void)put(&message.buffer_, message.size_, 0);
+    }
+    void send(long type, std::span<const std::byte> bytes) const { (void)put_copy(type, bytes, 0); }
+
+    /// Sends if that takes no wait.
+    /// @return false: the queue is full
+    /// @throws Error as send()
+    template <std::size_t Capacity>
+    [[nodiscard]] bool try_send(const QueueMessage<Capacity>& message) const {
+        return put(&message.buffer_, message.size_, IPC_NOWAIT);
+    }
+    [[nodiscard]] bool try_send(long type, std::span<const std::byte> bytes) const {
+        return put_copy(type, bytes, IPC_NOWAIT);
+    }
+
+    /// Receives, and waits while there is no such message. Needs read permission.
+    /// @throws Error E2BIG, see TooLong; EACCES; EIDRM when the queue was removed
+    template <std::size_t Capacity>
+    void receive(QueueMessage<Capacity>& into, long type = 0, TooLong too_long = TooLong::refuse) const {
+        (void)take(into, type, flag(too_long));
+    }
+    Received receive(std::span<std::byte> into, long type = 0, TooLong too_long = TooLong::refuse) const {
+        return *take_copy(into, type, flag(too_long));
+    }
+
+    /// Receives what is there already.
+    /// @return false or nothing: there is no such message
+    /// @throws Error as receive()
+    template <std::size_t Capacity>
+    [[nodiscard]] bool try_receive(QueueMessage<Capacity>& into, long type = 0,
+                                   TooLong too_long = TooLong::refuse) const {
+        return take(into, type, flag(too_long) | IPC_NOWAIT);
+    }
+    [[nodiscard]] std::optional<Received> try_receive(std::span<std::byte> into, long type = 0,
+                                                      TooLong too_long = TooLong::refuse) const {
+        return take_copy(into, type, flag(too_long) | IPC_NOWAIT);
+    }
+
+    /// Reads the message at a place, 0 for the oldest, and leaves it in the queue (MSG_COPY, Linux 3.8).
+    /// @return false or nothing: there are not so many
+    /// @throws Error as receive(); ENOSYS in a kernel without CONFIG_CHECKPOINT_RESTORE
+    template <std::size_t Capacity>
+    [[nodiscard]] bool peek(QueueMessage<Capacity>& into, long place,
+                            TooLong too_long = TooLong::refuse) const {
+        return take(into, place, flag(too_long) | IPC_NOWAIT | MSG_COPY);
+    }
+    [[nodiscard]] std::optional<Received> peek(std::span<std::byte> into, long place,
+                                               TooLong too_long = TooLong::refuse) const {
+        return take_copy(into, place, flag(too_long) | IPC_NOWAIT | MSG_COPY);
+    }
+
+private:
+    MessageQueue(QueueId id, bool temporary) noexcept : Handle(id, temporary) {}
+    using OnStack = QueueMessage<on_stack>::Buffer;
+
+    static int flag(TooLong too_long) noexcept { return too_long == TooLong::truncate ? MSG_NOERROR : 0; }
+
+    // False: not without a wait.
+    bool put(const void* buffer, std::size_t size, int flags) const {
+        for (;;) {
+            if (::msgsnd(static_cast<int>(id()), buffer, size, flags) == 0) return true;
+            if (errno == EAGAIN) return false;
+            if (errno != EINTR) detail::fail_call("send to", id());
+        }
+    }
+    bool put_copy(long type, std::span<const std::byte> bytes, int flags) const {
+        if (bytes.size() > on_stack) return put_large(type, bytes, flags);
+        OnStack buffer;
+        buffer.type = type;
+        if (!bytes.empty()) std::memcpy(buffer.bytes.data(), bytes.data(), bytes.size());
+        return put(&buffer, bytes.size(), flags);
+    }
+    bool put_large(long type, std::span<const std::byte> bytes, int flags) const;
+
+    // Below 0: there is none.
+    ssize_t take(void* buffer, std::size_t size, long type, int flags) const {
+        for (;;) {
+            const ssize_t length = ::msgrcv(static_cast<int>(id()), buffer, size, type, flags);
+            if (length >= 0 || errno == ENOMSG) return length;
+            if (errno != EINTR) detail::fail_call("receive from", id());
+        }
+    }
+    template <std::size_t Capacity>
+    bool take(QueueMessage<Capacity>& into, long type, int flags) const {
+        const ssize_t length = take(&into.buffer_, Capacity, type, flags);
+        if (length < 0) return false;
+        into.size_ = static_cast<std::size_t>(length);
+        return true;
+    }
+    std::optional<Received> take_copy(std::span<std::byte> into, long type, int flags) const {
+        if (into.size() > on_stack) return take_large(into, type, flags);
+        OnStack buffer;
+        const ssize_t length = take(&buffer, into.size(), type, flags);
+        if (length < 0) return {};
+        if (length > 0) std::memcpy(into.data(), buffer.bytes.data(), static_cast<std::size_t>(length));
+        return Received{buffer.type, static_cast<std::size_t>(length)};
+    }
+    std::optional<Received> take_large(std::span<std::byte> into, long type, int flags) const;
+};
+
+/// Whether the kernel takes an operation back when the process ends (SEM_UNDO, semop(2)).
+enum class Undo { no, yes };
+
+/// A set of System V semaphores in use (semop(2)). Semaphores are numbered from 0. Changing a value takes write
+/// permission, waiting for zero takes read permission.
+///
+/// Where it says `n`, that is by how much, 1 to 32767; UsageError for anything else.
+///
+/// All calls throw Error EFBIG (value() and set(): EINVAL) when there is no such semaphore in the set; EACCES; EINVAL or
+/// EIDRM when the set is not there (any more), also while they wait; ENOSPC when there are too many entries to undo.
+class IPCNS_API SemaphoreSet : public detail::Handle<SemaphoreSetId> {
+public:
+    /// The set with this id. No system call is made: whether there is one shows in the first use.
+    explicit SemaphoreSet(SemaphoreSetId id) noexcept : Handle(id, false) {}
+    /// The set with this key. Needs no permission yet.
+    /// @throws Error ENOENT, for Key::none too
+    [[nodiscard]] static SemaphoreSet open(Key key);
+    /// As make_semaphore_set().
+    [[nodiscard]] static SemaphoreSet create(Key key, std::size_t count, const MakeOptions& options = {},
+                                             std::span<const unsigned short> values = {}) {
+        return SemaphoreSet(make_semaphore_set(key, count, options, values));
+    }
+    /// A new set without a key, which the destructor removes. A process that is killed leaves it behind.
+    [[nodiscard]] static SemaphoreSet temporary(std::size_t count, const MakeOptions& options = {},
+                                                std::span<const unsigned short> values = {}) {
+        return {make_semaphore_set(Key::none, count, options, values), true};
+    }
+
+    /// Takes @p n off the value, and waits until it is that much.
+    void wait(unsigned short number, short n = 1, Undo undo = Undo::no) const {
+        (void)one({number, minus(n), flag(undo)});
+    }
+    /// Adds @p n to the value. Never waits.
+    /// @throws Error ERANGE when the value would be above 32767
+    void post(unsigned short number, short n = 1, Undo undo = Undo::no) const {
+        (void)one({number, static_cast<short>(-minus(n)), flag(undo)});
+    }
+    /// Waits until the value is 0.
+    void wait_zero(unsigned short number) const { (void)one({number, 0, 0}); }
+
+    /// The same if it takes no wait.
+    /// @return false: it would
+    [[nodiscard]] bool try_wait(unsigned short number, short n = 1, Undo undo = Undo::no) const {
+        return one({number, minus(n), static_cast<short>(flag(undo) | IPC_NOWAIT)});
+    }
+    [[nodiscard]] bool try_wait_zero(unsigned short number) const { return one({number, 0, IPC_NOWAIT}); }
+
+    /// The same, but waits at most so long. Where it takes no wait it makes the one system call of try_wait().
+    /// @return false: the time is over; nothing was done
+    [[nodiscard]] bool wait_for(unsigned short number, std::chrono::nanoseconds timeout, short n = 1,
+                                Undo undo = Undo::no) const {
+        return try_wait(number, n, undo) || one_for({number, minus(n), flag(undo)}, timeout);
+    }
+    [[nodiscard]] bool wait_zero_for(unsigned short number, std::chrono::nanoseconds timeout) const {
+        return try_wait_zero(number) || one_for({number, 0, 0}, timeout);
+    }
+
+    /// Does several operations as one, all or none, and waits until all can be done.
+    /// @param operations  as semop(2) takes them: with IPC_NOWAIT and SEM_UNDO as wanted
+    /// @return false: one that must not wait (IPC_NOWAIT) would have had to; nothing was done
+    /// @throws Error E2BIG when there are more than the third number of the limit sem; ERANGE
+    bool operate(std::span<const struct sembuf> operations) const {
+        for (;;) {
+            // semop(2) only reads them, but its prototype doesn't say so.
+            if (::semop(static_cast<int>(id()), const_cast<struct sembuf*>(operations.data()),
+                        operations.size()) == 0)
+                return true;
+            if (errno == EAGAIN) return false;
+            if (errno != EINTR) detail::fail_call("operate on", id());
+        }
+    }
+    /// The same, but waits at most so long (semtimedop(2)).
+    /// @return false: the time is over, or one must not wait; nothing was done
+    [[nodiscard]] bool operate_for(std::span<const struct sembuf> operations,
+                                   std::chrono::nanoseconds timeout) const;
+
+    /// The value at this moment. Needs read permission.
+    [[nodiscard]] int value(unsigned short number) const {
+        const int value = ::semctl(static_cast<int>(id()), number, GETVAL);
+        if (value < 0) detail::fail_call("read", id());
+        return value;
+    }
+    /// Sets a value, and takes back what processes had to undo for this semaphore (SETVAL).
+    /// @throws Error ERANGE when it is not 0 to 32767
+    void set(unsigned short number, int value) const;
+    /// Sets all values at once (SETALL).
+    /// @param values  as many as the set has semaphores
+    /// @throws UsageError when they are not
+    void set_all(std::span<const unsigned short> values) const;
+
+private:
+    SemaphoreSet(SemaphoreSetId id, bool temporary) noexcept : Handle(id, temporary) {}
+
+    static short flag(Undo undo) noexcept { return undo == Undo::yes ? SEM_UNDO : 0; }
+    static short minus(short n) {
+        if (n <= 0) detail::refuse_count(n);
+        return static_cast<short>(-n);
+    }
+    bool one(const struct sembuf& operation) const { return operate({&operation, 1}); }
+    bool one_for(const struct sembuf& operation, std::chrono::nanoseconds timeout) const {
+        return operate_for({&operation, 1}, timeout);
+    }
+};
+
+/// A shared memory segment that this process has attached (shmop(2)): its bytes, until the end of the object, which
+/// detaches it. Use it as Segment, or as ReadOnlySegment, which needs no permission to write and has bytes that can't be
+/// written to.
+template <class Byte>
+class BasicSegment {
+    static_assert(std::is_same_v<std::remove_const_t<Byte>, std::byte>);
+
+public:
+    /// Attaches the segment of a record. Its size never changes, so that it need not be asked for again: this is the one
+    /// system call.
+    /// @param address  where to: a multiple of the page size (of SHMLBA, where that is more) where nothing is mapped
+    ///                 yet; null: wherever the kernel likes
+    /// @throws Error EACCES; EINVAL or EIDRM when there is no such segment (any more), or for the address; ENOMEM
+    [[nodiscard]] static BasicSegment attach(const SegmentRecord& record, const void* address = nullptr) {
+        return attach_known(record.id, record.bytes, address);
+    }
+    /// The same, with one more system call for the size (IPC_STAT).
+    [[nodiscard]] static BasicSegment attach(SegmentId id, const void* address = nullptr) {
+        struct shmid_ds about {};
+        if (::shmctl(static_cast<int>(id), IPC_STAT, &about) < 0) detail::fail_call("look at", id);
+        return attach_known(id, about.shm_segsz, address);
+    }
+    /// The same for the segment with this key.
+    /// @throws Error ENOENT when there is none, and for Key::none
+    [[nodiscard]] static BasicSegment attach(Key key, const void* address = nullptr) {
+        return attach(detail::existing_segment(key), address);
+    }
+    /// Makes one as make_segment() and attaches it. If it can't be attached, a new one is removed again.
+    [[nodiscard]] static BasicSegment create(
+        Key key, std::uint64_t bytes, const SegmentOptions& options = {}) requires(!std::is_const_v<Byte>) {
+        return BasicSegment(detail::create_attached(key, bytes, options));
+    }
+    /// Makes one without a key, attaches it and removes it at once: it lives on until the last process detaches, even if
+    /// all are killed. It is for this process and its children; on Linux, others can attach it by its id as well.
+    [[nodiscard]] static BasicSegment temporary(
+        std::uint64_t bytes, const SegmentOptions& options = {}) requires(!std::is_const_v<Byte>) {
+        return BasicSegment(detail::create_temporary(bytes, options));
+    }
+
+    BasicSegment(BasicSegment&& other) noexcept : id_(other.id_), bytes_(std::exchange(other.bytes_, {})) {}
+    BasicSegment& operator=(BasicSegment&& other) noexcept {
+        if (this == &other) return *this;
+        detach();
+        id_ = other.id_;
+        bytes_ = std::exchange(other.bytes_, {});
+        return *this;
+    }
+    BasicSegment(const BasicSegment&) = delete;
+    BasicSegment& operator=(const BasicSegment&) = delete;
+    ~BasicSegment() { detach(); }
+
+    [[nodiscard]] SegmentId id() const noexcept { return id_; }
+    /// The memory: as many bytes as were asked for when the segment was made. Empty once the object was moved from or
+    /// detached. Other processes may read and write it at any time.
+    [[nodiscard]] std::span<Byte> bytes() const noexcept { return bytes_; }
+
+    /// Detaches it now; bytes() is empty from then on.
+    void detach() noexcept {
+        // It can fail only for an address that is not the start of an attached segment.
+        if (bytes_.data() != nullptr) ::shmdt(bytes_.data());
+        bytes_ = {};
+    }
+
+private:
+    BasicSegment(SegmentId id, std::span<Byte> bytes) noexcept : id_(id), bytes_(bytes) {}
+    explicit BasicSegment(const detail::Attached& attached) noexcept
+        : BasicSegment(attached.id, attached.bytes) {}
+
+    static BasicSegment attach_known(SegmentId id, std::size_t bytes, const void* address) {
+        constexpr int flags = std::is_const_v<Byte> ? SHM_RDONLY : 0;
+        void* const memory = ::shmat(static_cast<int>(id), address, flags);
+        // shmat(2) returns (void*)-1 for a failure.
+        if (reinterpret_cast<std::intptr_t>(memory) == -1) detail::fail_call("attach", id);
+        return {id, {static_cast<Byte*>(memory), bytes}};
+    }
+
+    SegmentId id_;
+    std::span<Byte> bytes_;
+};
+
+using Segment = BasicSegment<std::byte>;
+using ReadOnlySegment = BasicSegment<const std::byte>;
 
 } // namespace ipcns
