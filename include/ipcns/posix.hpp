@@ -6,6 +6,9 @@
 #include <ipcns/export.hpp>
 #include <ipcns/fd.hpp>
 
+#include <sys/types.h>
+
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 
@@ -15,6 +18,13 @@ namespace ipcns {
 struct IPCNS_API FilesUsage {
     std::size_t files = 0;   ///< queues, or shared memory objects and named semaphores, or other files
     std::uint64_t bytes = 0; ///< allocated bytes of the files (not for queues: 0)
+};
+
+/// Which file, as stat(2) and /proc/PID/maps name it: to be found again among what processes map or hold open.
+struct IPCNS_API FileId {
+    dev_t device = 0;
+    ino_t inode = 0;
+    friend auto operator<=>(const FileId&, const FileId&) = default;
 };
 
 /// A mount of the calling thread's POSIX message queues, attached to no path (mq_overview(7); fsmount(2),
