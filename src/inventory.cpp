@@ -4,6 +4,7 @@
 #include <ipcns/inventory.hpp>
 
 #include "error.hpp"
+#include "parallel.hpp"
 #include "procfs.hpp"
 
 #include <ipcns/posix.hpp>
@@ -17,7 +18,6 @@
 #include <cstdio>
 #include <map>
 #include <span>
-#include <thread>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -65,15 +65,6 @@ void look_at(int proc, pid_t pid, bool descriptors, Share& share) {
         const ino_t inode = procfs::parse_link({link.data(), static_cast<std::size_t>(length)});
         if (inode != 0) share.holding.emplace_back(inode, pid);
     }
-}
-
-// Runs work(first, last, thread) on a few threads, each for its part of [0, count).
-template <class Work>
-void in_parallel(std::size_t count, unsigned threads, Work work) {
-    std::vector<std::jthread> workers;
-    for (unsigned i = 1; i < threads; ++i)
-        workers.emplace_back([=, &work] { work(count * i / threads, count * (i + 1) / threads, i); });
-    work(std::size_t{0}, count / threads, 0U);
 }
 
 std::optional<Process> describe(int proc, pid_t pid) {
@@ -175,7 +166,7 @@ Inventory Inventory::take(const InventoryOptions& options) {
         (options.descriptors == Descriptors::automatic && pids.size() <= cheap_number_of_processes);
 
     // A few hundred processes are looked at sooner than a thread starts.
-    const unsigned threads = pids.size() < 500 ? 1 : std::clamp(std::thread::hardware_concurrency(), 1U, 4U);
+    const unsigned threads = threads_for(pids.size(), 500);
     std::vector<Share> shares(threads);
     in_parallel(pids.size(), threads, [&](std::size_t first, std::size_t last, unsigned thread) {
         for (std::size_t i = first; i < last; ++i)
