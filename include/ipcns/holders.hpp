@@ -67,7 +67,9 @@ struct IPCNS_API Waiter {
         futex ///< futex(2) on a word in the object's memory: of a named semaphore sem_wait(3); of shared memory
               ///< a lock, condition or semaphore that programs keep in it
     } what = For::receive;
-    long type = 0; ///< msgrcv: the wanted type, as that system call takes it (0: any; below 0: at most -type)
+    /// msgrcv: the wanted type, as that system call takes it: 0 any, below 0 the lowest up to -type
+    long type = 0;
+    bool except = false;     ///< msgrcv: any type but this one (MSG_EXCEPT)
     std::uint64_t bytes = 0; ///< msgsnd, mq_send: size of the message; msgrcv, mq_receive: room for it
     /// semop: what was asked for, in its order; all of it happens at once or nothing. Empty when the thread's memory may
     /// not be read.
