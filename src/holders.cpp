@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <map>
 #include <set>
@@ -86,7 +87,8 @@ struct Share {
 
 using Path = std::array<char, 64>;
 
-bool denied(int number) { return number == EACCES || number == EPERM; }
+// What has vanished holds nothing. Any other failure hides something, be it for want of rights or of descriptors.
+bool vanished(int number) { return number == ENOENT || number == ESRCH; }
 
 // Which file is behind PATH, a link to a descriptor. No file server is asked: one that is gone would answer never.
 std::optional<FileId> file_behind(int folder, const char* path) {
@@ -104,15 +106,19 @@ public:
     }
 
     void take() {
+        look();
+        if (unseen_ && has_memory()) ++share_.unseen;
+        if (unread_) ++share_.unread;
+    }
+
+private:
+    void look() {
         Path path;
         std::snprintf(path.data(), path.size(), "%d", pid_);
         process_.reset(::openat(search_.proc, path.data(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-        if (!process_) return;
-        space_ = procfs::namespace_inode(process_.get(), "ns/ipc", "ipc");
-        if (space_ == 0 && denied(errno)) {
-            ++share_.unseen;
-            return;
-        }
+        if (process_) space_ = procfs::namespace_inode(process_.get(), "ns/ipc", "ipc");
+        if (space_ == 0) unseen_ = !vanished(errno);
+        if (!process_ || unseen_) return;
         if (space_ == 0 || search_.options.waiters) {
             struct stat about {};
             many_ = ::fstatat(process_.get(), "task", &about, 0) == 0 && about.st_nlink > 3;
@@ -131,7 +137,21 @@ public:
         if (options.waiters) read_waiters();
     }
 
-private:
+    // Kernel threads and what has ended have no memory, and hold nothing. Anybody may read how much memory there is, in
+    // the 23rd field of stat (proc_pid_stat(5)), and the number of threads, in the 20th: the others of an ended main
+    // thread are not counted in the former.
+    bool has_memory() {
+        const auto stat = procfs::read_start(process_.get(), "stat");
+        if (!stat) return !vanished(errno);
+        std::size_t field = stat->rfind(')');
+        std::array<unsigned long, 24> values{};
+        for (std::size_t i = 2; i < 23 && field != std::string::npos; ++i) {
+            field = stat->find(' ', field + 1);
+            if (field != std::string::npos) values[i + 1] = std::strtoul(stat->c_str() + field, nullptr, 10);
+        }
+        return values[23] != 0 || values[20] > 1;
+    }
+
     // The main thread has ended and others go on: one of these shows what they share.
     bool find_living() {
         if (!many_) return false;
@@ -159,7 +179,9 @@ private:
     // False: there is nothing more to learn of this one.
     bool read_mappings() {
         const auto& wanted = inside_ ? search_.with_segments : search_.files_only;
-        if (maps::read(living(), wanted, share_.query, share_.mapped) != maps::Answer::found) return false;
+        const auto answer = maps::read(living(), wanted, share_.query, share_.mapped);
+        unseen_ = answer == maps::Answer::denied;
+        if (answer != maps::Answer::found) return false;
         involved_ = !share_.mapped.empty();
         if (!search_.options.mappings) return true;
         for (const auto& mapped : share_.mapped)
@@ -170,6 +192,7 @@ private:
 
     void read_descriptors() {
         const Fd folder(::openat(living(), "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (!folder) unseen_ = !vanished(errno);
         if (!folder) return;
         for (const int fd : procfs::numbers_in(folder.get(), ".")) {
             Path path;
@@ -202,7 +225,6 @@ private:
         } else if (many_ && !search_.only.empty()) {
             each_thread([&](const char* thread) { return search_.wants(space_of(thread)); });
         }
-        if (unread_) ++share_.unread;
     }
 
     template <class Filter>
@@ -276,6 +298,7 @@ private:
     bool many_ = false;     // it has several threads
     bool inside_ = true;    // its namespace is a wanted one
     bool involved_ = false; // it maps or holds something that is wanted
+    bool unseen_ = false;
     bool unread_ = false;
 };
 

@@ -192,7 +192,7 @@ std::vector<SegmentFileSystem> segment_file_systems() {
 Answer read(int process, const Wanted& wanted, bool& query, std::vector<MappedFile>& found) {
     found.clear();
     const Fd file(::openat(process, "maps", O_RDONLY | O_CLOEXEC));
-    if (!file) return errno == EACCES || errno == EPERM ? Answer::denied : Answer::no_memory;
+    if (!file) return errno == ENOENT || errno == ESRCH ? Answer::no_memory : Answer::denied;
     if (query) {
         if (const auto answer = ask(file.get(), wanted, found)) return *answer;
         query = false;

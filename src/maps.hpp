@@ -42,7 +42,8 @@ enum class Answer { found, no_memory, denied };
 /// Puts what @p process (a folder of /proc, PID or PID/task/TID) maps into @p found, which is emptied first.
 /// @param query  true at the first call; false from then on where the kernel has no PROCMAP_QUERY. False from the
 ///               beginning: read the text
-/// @return no_memory for a kernel thread, and for what has ended
+/// @return no_memory for a kernel thread, and for what has ended; denied when it may not be read, or this process has
+///         no descriptor left
 Answer read(int process, const Wanted& wanted, bool& query, std::vector<MappedFile>& found);
 
 } // namespace ipcns::maps

@@ -285,7 +285,7 @@ Answer read(int process, const char* thread, const std::function<bool(std::uint6
     const Fd file(::openat(process, (std::string(thread) + "/syscall").c_str(), O_RDONLY | O_CLOEXEC));
     Text text;
     const std::string_view before = file ? read_again(file.get(), text) : std::string_view();
-    if (before.empty()) return errno == EACCES || errno == EPERM ? Answer::denied : Answer::no;
+    if (before.empty()) return errno == ENOENT || errno == ESRCH ? Answer::no : Answer::denied;
     const auto state = parse(text.data());
     if (!state) return Answer::no;
 

@@ -151,9 +151,10 @@ public:
     /// POSIX queues, shared memory and named semaphores, on one of HoldersOptions::devices.
     [[nodiscard]] const Holders* of(const FileId& file) const noexcept;
 
-    /// Processes that the caller may not look at: each may hold or wait for anything.
+    /// Processes that could not be looked at, for want of rights (or of descriptors, of which the caller should have some
+    /// twenty left): each may hold or wait for anything. Kernel threads don't count.
     [[nodiscard]] std::size_t unseen() const noexcept;
-    /// Processes whose mappings and descriptors were seen, but not what their threads wait for.
+    /// Processes whose mappings and descriptors were seen, but not what all their threads wait for.
     [[nodiscard]] std::size_t unread() const noexcept;
     /// This /proc is mounted so that it leaves out processes of others (hidepid): more than unseen() are not seen.
     [[nodiscard]] bool incomplete() const noexcept;
