@@ -4,6 +4,7 @@
 #include <ipcns/inventory.hpp>
 
 #include "error.hpp"
+#include "parallel.hpp"
 #include "procfs.hpp"
 
 #include <ipcns/posix.hpp>
@@ -17,7 +18,6 @@
 #include <cstdio>
 #include <map>
 #include <span>
-#include <thread>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -105,15 +105,6 @@ void look_at(int proc, pid_t pid, bool descriptors, bool details, Share& share) 
     }
 }
 
-// Runs work(first, last, thread) on a few threads, each for its part of [0, count).
-template <class Work>
-void in_parallel(std::size_t count, unsigned threads, Work work) {
-    std::vector<std::jthread> workers;
-    for (unsigned i = 1; i < threads; ++i)
-        workers.emplace_back([=, &work] { work(count * i / threads, count * (i + 1) / threads, i); });
-    work(std::size_t{0}, count / threads, 0U);
-}
-
 // The lowest process that can still be described.
 void describe_first(int proc, InventoryEntry& entry) {
     entry.first.reset();
@@ -190,7 +181,7 @@ Inventory Inventory::take(const InventoryOptions& options) {
 
     const bool details = options.details || options.keepers_apart;
     // A few hundred processes are looked at sooner than a thread starts.
-    const unsigned threads = pids.size() < 500 ? 1 : std::clamp(std::thread::hardware_concurrency(), 1U, 4U);
+    const unsigned threads = threads_for(pids.size(), 500);
     std::vector<Share> shares(threads);
     in_parallel(pids.size(), threads, [&](std::size_t first, std::size_t last, unsigned thread) {
         for (std::size_t i = first; i < last; ++i)
