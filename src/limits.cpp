@@ -65,10 +65,10 @@ constexpr LimitKey keys[] = {
     {"msg_max", "/proc/sys/fs/mqueue/msg_max", 1, "messages in a POSIX queue", "messages", -1, 1, 65536, 10},
     {"msgsize_max", "/proc/sys/fs/mqueue/msgsize_max", 1, "largest POSIX message", "bytes", -1, 128, 1 << 24,
      8192},
-    {"msg_default", "/proc/sys/fs/mqueue/msg_default", 1, "msg_max when not asked for", "messages", -1, 1,
+    {"msg_default", "/proc/sys/fs/mqueue/msg_default", 1, "msg_max if not asked for", "messages", -1, 1,
      65536, 10},
-    {"msgsize_default", "/proc/sys/fs/mqueue/msgsize_default", 1, "msgsize_max when not asked for", "bytes",
-     -1, 128, 1 << 24, 8192},
+    {"msgsize_default", "/proc/sys/fs/mqueue/msgsize_default", 1, "msgsize_max if not asked for", "bytes", -1,
+     128, 1 << 24, 8192},
 };
 
 constexpr std::array<LimitKey, 4> sem_parts{{

@@ -348,7 +348,7 @@ TEST(Nearest, IsTheOneWithTheFewestLettersToChange) {
     const std::pair<std::string_view, std::string_view> table[] = {
         {"shmmax", "shmmax"}, {"shmax", "shmmax"},     {"shmmaxx", "shmmax"},
         {"shmmxa", "shmmax"}, {"msmax", "msgmax"},     {"shmmi", "shmmni"},
-        {"lits", "list"},     {"semaphore", ""},       {"", ""},
+        {"lizt", "list"},     {"semaphore", ""},       {"", ""},
         {"completely", ""},   {"sm", "sem"},           {"SHMMAX", ""},
         {"\x1b[31m", ""},     {"sh\xffmax", "shmmax"},
     };
