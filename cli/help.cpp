@@ -14,6 +14,7 @@ std::string value_name(const CLI::Option* option) {
 }
 
 std::string positional_name(const CLI::Option* option) {
+    if (!option->get_option_text().empty()) return option->get_option_text();
     return option->get_name() + (option->get_expected_max() > 1 ? "..." : "");
 }
 

@@ -35,6 +35,7 @@ constexpr Command commands[] = {
     {"pids", "ipcns-names", "list the processes in a namespace"},
     {"identify", "ipcns-names", "say which namespace a process is in"},
     {"monitor", "ipcns-names", "print names as they come and go"},
+    {"limits", "ipcns-objects", "show and set the limits of a namespace"},
 };
 
 std::string overview() {
@@ -59,30 +60,11 @@ const Command* find_command(std::string_view name) {
     return found == std::end(commands) ? nullptr : found;
 }
 
-// The command that was probably meant: the one with the fewest letters to change, if these are few.
-std::string nearest(std::string_view word) {
-    std::string best;
-    std::size_t fewest = 3;
-    for (const auto& command : commands) {
-        const std::string_view name = command.name;
-        std::vector<std::size_t> row(name.size() + 1);
-        for (std::size_t i = 0; i <= name.size(); ++i) row[i] = i;
-        for (std::size_t j = 1; j <= word.size(); ++j) {
-            std::size_t diagonal = row[0];
-            row[0] = j;
-            for (std::size_t i = 1; i <= name.size(); ++i) {
-                const std::size_t above = row[i];
-                row[i] =
-                    std::min({row[i] + 1, row[i - 1] + 1, diagonal + (name[i - 1] == word[j - 1] ? 0 : 1)});
-                diagonal = above;
-            }
-        }
-        if (row[name.size()] < fewest) {
-            fewest = row[name.size()];
-            best = name;
-        }
-    }
-    return best;
+// The command that was probably meant.
+std::string_view nearest_command(std::string_view word) {
+    std::vector<std::string_view> names;
+    for (const auto& command : commands) names.emplace_back(command.name);
+    return nearest(word, names);
 }
 
 // Becomes a program of the libexec folder: the one of the installation (or build) that this program belongs
@@ -141,7 +123,7 @@ int main_command(int argc, char** argv) {
         const std::string other = std::string("ipcns-") + name;
         ::execvp(other.c_str(), argv + 1);
     }
-    const std::string near = nearest(name);
+    const std::string near(nearest_command(name));
     complain(std::string("there is no ") + (name[0] == '-' ? "option " : "command ") + escape(name),
              near.empty() ? "ipcns --help lists the commands"
                           : "did you mean " + near + "? ipcns --help lists the commands");

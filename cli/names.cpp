@@ -1,93 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // ipcns-names: the commands around names and processes. The front command becomes this program for them.
-#include "help.hpp"
 #include "tool.hpp"
-
-#include <ipcns/text.hpp>
-
-#include <fmt/core.h>
-
-#include <pwd.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cstdio>
-#include <memory>
-#include <set>
-
-namespace ipcns::cli {
-
-std::vector<RegisteredName> visible_names() {
-    const Registry own = Registry::of_caller();
-    const Registry system = Registry::of_system();
-    auto names = own.list();
-    if (own.folder() == system.folder()) return names;
-    // A name of one's own hides the system's.
-    std::set<std::string> taken;
-    for (const auto& name : names) taken.insert(name.name);
-    for (auto& name : system.list()) {
-        if (!taken.contains(name.name)) names.push_back(std::move(name));
-    }
-    return names;
-}
-
-std::map<NamespaceId, std::string> names_by_id(const std::vector<RegisteredName>& names) {
-    std::map<NamespaceId, std::string> result;
-    for (const auto& name : names) {
-        std::string& text = result[name.id];
-        text += (text.empty() ? "" : ",") + name.name;
-    }
-    return result;
-}
-
-std::string UserNames::operator()(uid_t uid) {
-    const auto [found, is_new] = names_.try_emplace(uid);
-    if (is_new) {
-        const struct passwd* user = ::getpwuid(uid); // NOLINT(concurrency-mt-unsafe): one thread here
-        found->second = user != nullptr ? escape(user->pw_name) : std::to_string(uid);
-    }
-    return found->second;
-}
-
-} // namespace ipcns::cli
 
 int main(int argc, char** argv) {
     using namespace ipcns::cli;
-    int status = 0;
-    CLI::App program("", "ipcns");
-    program.require_subcommand(1);
-    program.formatter(std::make_shared<HelpFormatter>());
-    add_create(program, status);
-    add_attach(program, status);
-    add_delete(program, status);
-    add_list(program, status);
-    add_pids(program, status);
-    add_identify(program, status);
-    add_monitor(program, status);
-    try {
-        program.parse(argc, argv);
-    } catch (const CLI::CallForHelp& help) {
-        return program.exit(help);
-    } catch (const CLI::ParseError& error) {
-        const auto chosen = program.get_subcommands();
-        complain(
-            ipcns::escape(error.what()),
-            fmt::format("ipcns {}--help tells more", chosen.empty() ? "" : chosen.front()->get_name() + " "));
-        return 2;
-    } catch (const ipcns::UsageError& error) {
-        complain(error);
-        return 2;
-    } catch (const ipcns::Error& error) {
-        complain(error);
-        return 1;
-    } catch (const std::exception& error) {
-        complain(error.what());
-        return 1;
-    }
-    // What could not be written was not done.
-    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-        complain(fmt::format("write to standard output: {}", std::generic_category().message(errno)));
-        return 1;
-    }
-    return status;
+    return run_program(argc, argv,
+                       {add_create, add_attach, add_delete, add_list, add_pids, add_identify, add_monitor});
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the commands of ipcns-names share: how they are declared, and how they complain.
+// What the helper programs share: how their commands are declared and run, and how they complain.
 #pragma once
 
 #include "message.hpp"
@@ -10,6 +10,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <initializer_list>
 #include <map>
 #include <string>
 #include <string_view>
@@ -19,6 +20,8 @@ namespace ipcns::cli {
 
 /// Each adds its subcommand to the program; when it is chosen its callback does the work and leaves the exit
 /// status in @p status.
+using AddCommand = void (*)(CLI::App& program, int& status);
+// of ipcns-names
 void add_create(CLI::App& program, int& status);
 void add_attach(CLI::App& program, int& status);
 void add_delete(CLI::App& program, int& status);
@@ -26,6 +29,12 @@ void add_list(CLI::App& program, int& status);
 void add_pids(CLI::App& program, int& status);
 void add_identify(CLI::App& program, int& status);
 void add_monitor(CLI::App& program, int& status);
+// of ipcns-objects
+void add_limits(CLI::App& program, int& status);
+
+/// The main() of a helper program: does the command that the words ask for, and says what went wrong.
+/// @return the exit status: 0 done, 1 failed, 2 wrong usage, or what the command chose
+int run_program(int argc, char** argv, std::initializer_list<AddCommand> commands);
 
 /// Every name that the caller may see, of its own registry and of the system's.
 std::vector<RegisteredName> visible_names();

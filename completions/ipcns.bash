@@ -19,6 +19,7 @@ _ipcns_options() { # COMMAND
     pids) printf '%s\n' -l --long -o --output -n --noheadings -J --json -h --help ;;
     identify) printf '%s\n' -o --output -n --noheadings -J --json -h --help ;;
     monitor) printf '%s\n' -J --json -h --help ;;
+    limits) printf '%s\n' -o --output -n --noheadings -J --json -b --bytes -v --verbose -h --help ;;
     esac
 }
 
@@ -27,6 +28,7 @@ _ipcns_columns() { # COMMAND
     list) printf '%s\n' NS NAME PROCS PID USER HELD COMMAND UID MOUNTS FDS SHM OBJECTS ;;
     pids) printf '%s\n' PID USER UID COMMAND ;;
     identify) printf '%s\n' NS NAME PID ;;
+    limits) printf '%s\n' KEY VALUE DEFAULT USED USE% MEANING UNIT PATH ;;
     esac
 }
 
@@ -94,9 +96,10 @@ _ipcns_reply_columns() { # COMMAND
 
 _ipcns_reply_limit() {
     if [[ $cur == *=* ]]; then return; fi
-    _ipcns_reply msgmax= msgmnb= msgmni= sem= shmall= shmmax= shmmni= shm_rmid_forced= msg_next_id= sem_next_id= \
+    _ipcns_reply msgmax= msgmnb= msgmni= sem= semmsl= semmns= semopm= semmni= shmall= shmmax= shmmni= shm_rmid_forced= msg_next_id= sem_next_id= \
         shm_next_id= auto_msgmni= queues_max= msg_max= msgsize_max= msg_default= msgsize_default=
-    compopt -o nospace 2>/dev/null
+    # A name of a namespace may be among them.
+    if [[ "${COMPREPLY[*]} " != *[^=]' '* ]]; then compopt -o nospace 2>/dev/null; fi
 }
 
 _ipcns_reply_program() { # INDEX in COMP_WORDS where the program begins
@@ -156,12 +159,12 @@ _ipcns() {
         if [[ $cur == -* ]]; then
             _ipcns_reply_lines < <(_ipcns_options '')
         else
-            _ipcns_reply run exec create attach delete list pids identify monitor help
+            _ipcns_reply run exec create attach delete list pids identify monitor limits help
         fi
         return
     fi
     if [[ $command == help ]]; then
-        if ((last == 2)); then _ipcns_reply run exec create attach delete list pids identify monitor; fi
+        if ((last == 2)); then _ipcns_reply run exec create attach delete list pids identify monitor limits; fi
         return
     fi
 
@@ -214,6 +217,10 @@ _ipcns() {
         attach) if ((others == 1)); then _ipcns_reply_target; fi ;;
         pids) if ((others == 0)); then _ipcns_reply_target; fi ;;
         identify) if ((others == 0)); then _ipcns_reply_lines < <(_ipcns_pids); fi ;;
+        limits)
+            if ((others == 0)); then _ipcns_reply_target; fi
+            if [[ $cur != [/.@0-9]* ]]; then _ipcns_reply_limit; fi
+            ;;
         esac
     fi
 }

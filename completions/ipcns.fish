@@ -105,6 +105,10 @@ function __ipcns_limits
         msgmnb= 'bytes that a new System V queue may hold' \
         msgmni= 'number of System V queues' \
         sem= 'semaphores in a set, in all, operations in a call, sets' \
+        semmsl= 'semaphores in a set' \
+        semmns= 'semaphores in all sets' \
+        semopm= 'operations in a call' \
+        semmni= 'number of semaphore sets' \
         shmall= 'System V shared memory in all, pages' \
         shmmax= 'largest System V segment, bytes' \
         shmmni= 'number of System V segments' \
@@ -138,12 +142,13 @@ complete -c ipcns -n __ipcns_no_command -a list -d 'list the namespaces of this 
 complete -c ipcns -n __ipcns_no_command -a pids -d 'list the processes in a namespace'
 complete -c ipcns -n __ipcns_no_command -a identify -d 'say which namespace a process is in'
 complete -c ipcns -n __ipcns_no_command -a monitor -d 'print names as they come and go'
+complete -c ipcns -n __ipcns_no_command -a limits -d 'show and set the limits of a namespace'
 complete -c ipcns -n __ipcns_no_command -a help -d 'tell about a command'
 complete -c ipcns -n '__ipcns_command help; and __ipcns_has_words 0' \
-    -a 'run exec create attach delete list pids identify monitor'
+    -a 'run exec create attach delete list pids identify monitor limits'
 complete -c ipcns -n __ipcns_no_command -s V -l version -d 'print the version'
 complete -c ipcns -n __ipcns_no_command -s h -l help -d 'list the commands'
-complete -c ipcns -n '__ipcns_options run exec create attach delete list pids identify monitor' \
+complete -c ipcns -n '__ipcns_options run exec create attach delete list pids identify monitor limits' \
     -s h -l help -d 'show what the command does'
 
 # Arguments
@@ -153,6 +158,8 @@ complete -c ipcns -n '__ipcns_options exec; and __ipcns_has_words 0' -a '(__ipcn
 complete -c ipcns -n '__ipcns_command pids; and __ipcns_has_words 0' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command attach; and __ipcns_has_words 1' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command delete' -a '(__ipcns_own_names)'
+complete -c ipcns -n '__ipcns_command limits; and __ipcns_has_words 0' -a '(__ipcns_targets)'
+complete -c ipcns -n '__ipcns_command limits' -a '(__ipcns_limits)'
 complete -c ipcns -n '__ipcns_command identify; and __ipcns_has_words 0' -a '(__fish_complete_pids)'
 
 # How much is private
@@ -177,7 +184,7 @@ complete -c ipcns -n '__ipcns_options run exec' -l chdir -x -a '(__fish_complete
 complete -c ipcns -n '__ipcns_options run exec' -l env -x -a '(set -xn)=' -d 'set a variable'
 complete -c ipcns -n '__ipcns_options run exec' -l unset -x -a '(set -xn)' -d 'take a variable away'
 complete -c ipcns -n '__ipcns_options run exec' -l die-with-parent -d 'kill it when its parent dies'
-complete -c ipcns -n '__ipcns_options run exec create delete' -s v -l verbose -d 'say what is done'
+complete -c ipcns -n '__ipcns_options run exec create delete limits' -s v -l verbose -d 'say what is done'
 
 # Tables
 complete -c ipcns -n '__ipcns_options list' -s o -l output -x -d 'columns to show' \
@@ -186,10 +193,12 @@ complete -c ipcns -n '__ipcns_options pids' -s o -l output -x -d 'columns to sho
     -a '(__ipcns_columns PID USER UID COMMAND)'
 complete -c ipcns -n '__ipcns_options identify' -s o -l output -x -d 'columns to show' \
     -a '(__ipcns_columns NS NAME PID)'
-complete -c ipcns -n '__ipcns_options list pids identify' -s n -l noheadings -d 'no line of headings'
-complete -c ipcns -n '__ipcns_options list pids identify monitor' -s J -l json -d 'print JSON'
+complete -c ipcns -n '__ipcns_options limits' -s o -l output -x -d 'columns to show' \
+    -a '(__ipcns_columns KEY VALUE DEFAULT USED USE% MEANING UNIT PATH)'
+complete -c ipcns -n '__ipcns_options list pids identify limits' -s n -l noheadings -d 'no line of headings'
+complete -c ipcns -n '__ipcns_options list pids identify monitor limits' -s J -l json -d 'print JSON'
 complete -c ipcns -n '__ipcns_options list' -l fds -x -a 'auto always never' -d 'search descriptors'
 complete -c ipcns -n '__ipcns_options list' -l objects -d 'also what is in each'
-complete -c ipcns -n '__ipcns_options list' -s b -l bytes -d 'sizes in bytes'
+complete -c ipcns -n '__ipcns_options list limits' -s b -l bytes -d 'sizes in bytes'
 complete -c ipcns -n '__ipcns_options list' -s q -l quiet -d 'not a word about what could not be seen'
 complete -c ipcns -n '__ipcns_options pids' -s l -l long -d 'a table with users and commands'

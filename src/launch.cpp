@@ -114,7 +114,7 @@ void throw_report(const Report& report, const LaunchOptions& options, bool with_
                                : "");
     case Report::Kind::limit:
         fail(report.error, std::string("set the limit ") + report.what + "=" + report.detail,
-             limit_hint(report.error));
+             limit_hint(report.error, find_limit_key(report.what)));
     case Report::Kind::refused:
         fail(report.error, report.what + detail, refusal_hint(report.error, with_user));
     case Report::Kind::setup: break;
@@ -145,6 +145,7 @@ struct Preparation {
     Plan plan;
     std::vector<std::string> argument_text, environment_text, candidate_text;
     std::vector<char*> arguments, environment, candidates;
+    std::vector<Limit> limits;
     std::string shm_size;
     Fd user, shm, parent;
     unsigned long flags = 0; // of the namespaces to be made
@@ -152,15 +153,16 @@ struct Preparation {
     bool separate = false;
 
     /// @p parent_pid the process that is going to be the program's parent
-    Preparation(const LaunchOptions& given, pid_t parent_pid) : options(given) {
+    Preparation(const LaunchOptions& given, pid_t parent_pid)
+        : options(given), limits(limits_of_new_namespace(given.limits)) {
         prepare_program();
         if (options.place != nullptr)
             prepare_place(*options.place);
         else
             prepare_new();
         plan.drop_capabilities = with_user && !options.map_root;
-        plan.limits = options.limits.data();
-        plan.limit_count = options.limits.size();
+        plan.limits = limits.data();
+        plan.limit_count = limits.size();
         if (options.die_with_parent) {
             plan.die_with_parent = true;
             parent.reset(static_cast<int>(::syscall(SYS_pidfd_open, parent_pid, 0)));

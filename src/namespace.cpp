@@ -213,7 +213,8 @@ void Namespace::run_inside(const std::function<void()>& function) const {
     std::exception_ptr thrown;
     std::thread worker([&] {
         try {
-            if (::setns(fd_.get(), CLONE_NEWIPC) != 0) return;
+            // Who may not enter may be in it already.
+            if (::setns(fd_.get(), CLONE_NEWIPC) != 0 && current().id() != id_) return;
             entered = true;
             function();
         } catch (...) {

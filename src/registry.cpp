@@ -431,7 +431,7 @@ Fd Registry::add(std::string_view name, const CreateOptions& options, const Plac
         const Namespace& ipc = attached != nullptr ? attached->ipc : *made;
         Fd queues;
         ipc.call([&] {
-            for (const Limit& limit : options.limits) write_limit(limit);
+            (void)set_limits(options.limits);
             queues = mount_queues();
         });
         make_file(own.get(), "ipc", 0444);

@@ -476,7 +476,10 @@ SysvUsage sysv_usage() {
     struct msginfo msg {};
     if (msg_information(msg) >= 0) usage.queues = static_cast<std::size_t>(msg.msgpool);
     struct seminfo sem {};
-    if (sem_information(sem) >= 0) usage.semaphore_sets = static_cast<std::size_t>(sem.semusz);
+    if (sem_information(sem) >= 0) {
+        usage.semaphore_sets = static_cast<std::size_t>(sem.semusz);
+        usage.semaphores = static_cast<std::size_t>(sem.semaem);
+    }
     return usage;
 }
 

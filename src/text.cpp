@@ -4,9 +4,11 @@
 
 #include "error.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
+#include <vector>
 
 namespace ipcns {
 namespace {
@@ -122,6 +124,31 @@ std::string escape(std::string_view raw) {
         raw.remove_prefix(length == 0 ? 1 : length);
     }
     return out;
+}
+
+std::string_view nearest(std::string_view word, std::span<const std::string_view> known) {
+    std::string_view best;
+    std::size_t fewest = 3;
+    for (const std::string_view name : known) {
+        // row[i]: what it takes to make the first i letters of the name of as much of the word as was looked at.
+        std::vector<std::size_t> row(name.size() + 1);
+        for (std::size_t i = 0; i <= name.size(); ++i) row[i] = i;
+        for (std::size_t j = 1; j <= word.size(); ++j) {
+            std::size_t diagonal = row[0];
+            row[0] = j;
+            for (std::size_t i = 1; i <= name.size(); ++i) {
+                const std::size_t above = row[i];
+                row[i] =
+                    std::min({row[i] + 1, row[i - 1] + 1, diagonal + (name[i - 1] == word[j - 1] ? 0 : 1)});
+                diagonal = above;
+            }
+        }
+        if (row[name.size()] < fewest) {
+            fewest = row[name.size()];
+            best = name;
+        }
+    }
+    return best;
 }
 
 } // namespace ipcns

@@ -98,7 +98,8 @@ public:
     /// @throws Error EPERM with a hint.
     void enter() const;
 
-    /// Runs @p function inside and hands back what it returns or throws. The caller stays outside.
+    /// Runs @p function inside and hands back what it returns or throws. The caller stays outside. Needs what
+    /// enter() needs, and nothing where the calling thread is inside already.
     ///
     /// The function runs on a thread of its own, in the same process. Where entering takes joining another
     /// user namespace, which a thread cannot do, it runs in a child process that shares memory and

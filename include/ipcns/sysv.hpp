@@ -36,6 +36,7 @@ struct IPCNS_API SysvUsage {
     std::size_t semaphore_sets = 0;  ///< semaphore sets
     std::size_t segments = 0;        ///< shared memory segments
     std::uint64_t segment_bytes = 0; ///< their sizes in whole pages, touched or not
+    std::size_t semaphores = 0;      ///< in all sets; remove_all_sysv() does not count them
 
     [[nodiscard]] std::size_t objects() const noexcept { return queues + semaphore_sets + segments; }
 };

@@ -5,6 +5,7 @@
 #include <ipcns/export.hpp>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -21,5 +22,10 @@ namespace ipcns {
 /// well-formed UTF-8 become \xNN, \n, \t or \\; so do the C1 controls and the characters that turn the
 /// direction of text around.
 [[nodiscard]] IPCNS_API std::string escape(std::string_view raw);
+
+/// The word that was probably meant: the one of @p known with the fewest letters to change, add or take away to make it
+/// @p word, if these are at most two; empty when there is none.
+[[nodiscard]] IPCNS_API std::string_view nearest(std::string_view word,
+                                                 std::span<const std::string_view> known);
 
 } // namespace ipcns

@@ -80,7 +80,7 @@ name_to_complete() {
     expect_line 'ipcns help monitor ' bash_line 'ipcns help mo'
     expect_line 'ipcns list --noheadings ' bash_line 'ipcns list --no'
     expect_line 'ipcns delete --all --kill ' bash_line 'ipcns delete --all --k'
-    expect_line 'ipcns attach create delete exec help identify list monitor pids run ' bash_all 'ipcns '
+    expect_line 'ipcns attach create delete exec help identify limits list monitor pids run ' bash_all 'ipcns '
 }
 
 @test "bash: values of options, written with and without =" {
@@ -105,6 +105,15 @@ name_to_complete() {
     expect_line "ipcns pids @$number " bash_line "ipcns pids @$number"
 }
 
+@test "bash: limits, for a namespace or without one" {
+    name_to_complete
+    expect_line "ipcns limits $name " bash_line "ipcns limits $start"
+    expect_line "ipcns limits $name shmmni=64 queues_max=" bash_line "ipcns limits $name shmmni=64 queues_m"
+    expect_line 'ipcns limits shm_rmid_forced=' bash_line 'ipcns limits shm_r'
+    expect_line 'ipcns limits semmn' bash_line 'ipcns limits semmn' # semmni or semmns
+    expect_line 'ipcns limits -o KEY,USE%' bash_line 'ipcns limits -o KEY,USE%'
+}
+
 @test "bash: the program and its arguments" {
     : >an-argument
     mkdir bin
@@ -126,6 +135,10 @@ name_to_complete() {
     expect_line 'ipcns list --noheadings ' zsh_line 'ipcns list --no'
     expect_line 'ipcns list -o NS,PROCS,' zsh_line 'ipcns list -o NS,PR'
     expect_line 'ipcns run --limit msgmnb=' zsh_line 'ipcns run --limit msgmnb'
+    expect_line 'ipcns limits db semopm=' zsh_line 'ipcns limits db semo'
+    expect_line 'ipcns limits queues_max=' zsh_line 'ipcns limits queue'
+    expect_line "ipcns limits $name " zsh_line "ipcns limits $start"
+    expect_line 'ipcns limits -o KEY,VALUE,' zsh_line 'ipcns limits -o KEY,VAL'
     expect_line "ipcns exec $name " zsh_line "ipcns exec $start"
     expect_line "ipcns delete $name " zsh_line "ipcns delete $start"
     expect_line 'ipcns run -v -- dircolors ' zsh_line 'ipcns run -v -- dircolor'
@@ -139,6 +152,8 @@ name_to_complete() {
     expect_line '--noheadings' fish_words 'ipcns list --no'
     expect_line 'NS,PROCS' fish_words 'ipcns list -o NS,PR'
     expect_line 'msgmnb=' fish_words 'ipcns run --limit msgmnb'
+    expect_line 'semopm=' fish_words 'ipcns limits db semo'
+    expect_line "$name" fish_words "ipcns limits $start"
     expect_line "$name" fish_words "ipcns exec $start"
     expect_line "$name" fish_words "ipcns delete $start"
     expect_line 'dircolors' fish_words 'ipcns run -v -- dircolor'

@@ -14,8 +14,8 @@ setup() {
     completions=$IPCNS_TREE/completions
 }
 
-commands=(run exec create attach delete list pids identify monitor)
-tables=(list pids identify)
+commands=(run exec create attach delete list pids identify monitor limits)
+tables=(list pids identify limits)
 
 # same WHAT A B: two lists, one word a line, hold the same words.
 same() {
@@ -30,7 +30,7 @@ same() {
     }
 }
 
-words() { grep -oE '[A-Za-z_]+' <<<"$1"; }
+words() { grep -oE '[A-Za-z_%]+' <<<"$1"; }
 
 # --- options, one a line --------------------------------------------------------------------------------------------
 
@@ -111,14 +111,14 @@ fish_options() { # COMMAND
     need python3
     is_root || need_userns
     for command in "${tables[@]}"; do
-        columns=$(ipcns "$command" --help | sed -nE '/^Columns:/,/^$/s/^    ([A-Z]+) .*/\1/p')
+        columns=$(ipcns "$command" --help | sed -nE '/^Columns:/,/^$/s/^    ([A-Z%]+) .*/\1/p')
         in_page=$(awk '/^# COLUMNS/ {on = 1} on && /^\|  [A-Z]/ {print $2} /^# (JSON|EXIT)/ {on = 0}' "$man/ipcns-$command.1.scd")
         same "$command, manual page" "$columns" "$in_page"
         same "$command, bash" "$columns" "$(in_bash_completion _ipcns_columns "$command")"
         same "$command, zsh" "$columns" \
-            "$(words "$(sed -nE "s/^_ipcns_columns_$command.* column ([A-Z ]*);.*/\1/p" "$completions/_ipcns")")"
+            "$(words "$(sed -nE "s/^_ipcns_columns_$command.* column ([A-Z% ]*);.*/\1/p" "$completions/_ipcns")")"
         same "$command, fish" "$columns" \
-            "$(words "$(sed -n "/__ipcns_options $command'.* -l output/{n; s/.*__ipcns_columns \([A-Z ]*\)).*/\1/p}" \
+            "$(words "$(sed -n "/__ipcns_options $command'.* -l output/{n; s/.*__ipcns_columns \([A-Z% ]*\)).*/\1/p}" \
                 "$completions/ipcns.fish")")"
 
         arguments=(--json -o "$(paste -sd , <<<"$columns")")

@@ -3,11 +3,16 @@
 #include "support.hpp"
 
 #include <ipcns/error.hpp>
+#include <ipcns/launch.hpp>
 #include <ipcns/limits.hpp>
+#include <ipcns/namespace.hpp>
 
 #include <mqueue.h>
 #include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
 #include <sys/shm.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <set>
@@ -176,10 +181,10 @@ TEST(Limits, ParseRefuses) {
 
 TEST(Limits, AnUnknownKeyIsAnsweredWithTheKnown) {
     try {
-        (void)Limit::parse("shm\x1bmax=1");
+        (void)Limit::parse("max\x1bimum=1");
         ADD_FAILURE() << "taken";
     } catch (const UsageError& error) {
-        EXPECT_STREQ(error.what(), "there is no limit 'shm\\x1bmax'");
+        EXPECT_STREQ(error.what(), "there is no limit 'max\\x1bimum'");
         for (const auto& key : limit_keys())
             EXPECT_NE(error.hint().find(key.name), std::string::npos) << key.name;
     }
@@ -207,6 +212,8 @@ const std::pair<std::string_view, std::string_view> settings[] = {
     {"msg_max", "6"},      {"msgsize_max", "511"}, {"msg_default", "3"},  {"msgsize_default", "257"},
 };
 
+constexpr const char* sem_file = "/proc/sys/kernel/sem";
+
 // Whether this kernel lets the caller, who has all rights in a namespace of its own, set this key there.
 bool settable(const LimitKey& key) {
     return exists(key.path) && write_file(key.path, raw_value(key.path)) == 0;
@@ -233,7 +240,7 @@ TEST(Limits, WriteChangesOnlyTheNamespaceOfTheCaller) {
                 ASSERT_NE(found, limits.end());
                 EXPECT_EQ(found->value, value);
             }
-            // Before Linux 6.0 only root of the host may; the environment's own right was tried above.
+            // Before Linux 6.9 only root of the host may; the environment's own right was tried above.
             if (set == 0) std::puts("nothing could be set: this kernel lets only root of the host");
             EXPECT_TRUE(set >= 8 || !settable(*find_limit_key("shmmax")));
         },
@@ -340,6 +347,381 @@ TEST(Limits, WriteSaysWhoMay) {
         return (number == EACCES || number == EPERM) && hint.find("root") != std::string::npos ? 0 : 1;
     });
     EXPECT_EQ(status, 0);
+}
+
+TEST(Limits, TheFourNumbersOfSemHaveNames) {
+    int part = 0;
+    for (const auto name : {"semmsl"sv, "semmns"sv, "semopm"sv, "semmni"sv}) {
+        const LimitKey* key = find_limit_key(name);
+        ASSERT_NE(key, nullptr) << name;
+        EXPECT_EQ(key->name, name);
+        EXPECT_STREQ(key->path, sem_file);
+        EXPECT_EQ(key->numbers, 1);
+        EXPECT_EQ(key->part, part++);
+        const Limit limit = Limit::parse(std::string(name) + "=2K");
+        EXPECT_EQ(limit.key, key);
+        EXPECT_EQ(limit.value, "2048");
+        // sysctl(8) does not know them.
+        EXPECT_EQ(find_limit_key("kernel." + std::string(name)), nullptr);
+        EXPECT_THROW((void)Limit::parse(std::string(name) + "=1 2"), UsageError);
+    }
+}
+
+TEST(Limits, AKeyThatIsNearlyRightIsSuggested) {
+    for (const auto& [wrong, right] : {std::pair{"shmmxa=1"sv, "shmmax"sv},
+                                       {"semni=1"sv, "semmni"sv},
+                                       {"SHMMNI=1"sv, "shmmni"sv},
+                                       {"kernel.msgmaxx=1"sv, "msgmax"sv},
+                                       {"fs.mqueue.queue_max=1"sv, "queues_max"sv}}) {
+        SCOPED_TRACE(wrong);
+        try {
+            (void)Limit::parse(wrong);
+            ADD_FAILURE() << "taken";
+        } catch (const UsageError& error) {
+            EXPECT_NE(error.hint().find("did you mean " + std::string(right) + "?"), std::string::npos)
+                << error.hint();
+        }
+    }
+}
+
+// Every number of every file, by the name of its key.
+std::vector<std::pair<const LimitKey*, std::string>> all_raw_numbers() {
+    std::vector<std::pair<const LimitKey*, std::string>> numbers;
+    for (const auto& key : limit_keys()) {
+        if (!exists(key.path)) continue;
+        std::string rest = raw_value(key.path);
+        if (key.numbers == 1) {
+            numbers.emplace_back(&key, rest);
+            continue;
+        }
+        for (const auto name : {"semmsl"sv, "semmns"sv, "semopm"sv, "semmni"sv}) {
+            numbers.emplace_back(find_limit_key(name), rest.substr(0, rest.find(' ')));
+            rest.erase(0, rest.find(' ') + 1);
+        }
+    }
+    return numbers;
+}
+
+TEST(Limits, ANewNamespaceHasTheUsualValuesWhateverItsParentHas) {
+    NeedNamespaces();
+    in_new_namespaces(
+        [] {
+            for (const auto& [name, value] : settings) {
+                const LimitKey* key = find_limit_key(name);
+                if (settable(*key)) write_file(key->path, std::string(value));
+            }
+            ASSERT_EQ(::unshare(CLONE_NEWIPC), 0) << std::strerror(errno);
+            const auto numbers = all_raw_numbers();
+            EXPECT_GE(numbers.size(), 10U);
+            for (const auto& [key, number] : numbers)
+                EXPECT_EQ(number, key->usual ? std::to_string(*key->usual) : "-1") << key->name;
+        },
+        true);
+}
+
+TEST(Limits, EveryBoundIsTheKernels) {
+    NeedNamespaces();
+    in_new_namespaces(
+        [] {
+            for (const auto& key : limit_keys()) {
+                if (key.numbers != 1 || !exists(key.path) || !settable(key)) continue;
+                SCOPED_TRACE(key.name);
+                // A name without effect takes what it likes; the most of others depends on how the kernel was booted.
+                if (key.name == "auto_msgmni"sv) continue;
+                EXPECT_EQ(write_file(key.path, std::to_string(key.least)), 0);
+                if (key.least > 0) {
+                    EXPECT_EQ(write_file(key.path, std::to_string(key.least - 1)), EINVAL);
+                }
+                if (key.name == "msgmni"sv || key.name == "shmmni"sv) {
+                    EXPECT_EQ(write_file(key.path, std::to_string(key.most + 1)), EINVAL);
+                    continue;
+                }
+                EXPECT_EQ(write_file(key.path, std::to_string(key.most)), 0);
+                EXPECT_EQ(raw_value(key.path), std::to_string(key.most));
+                if (key.most + 1 != 0) {
+                    EXPECT_EQ(write_file(key.path, std::to_string(key.most + 1)), EINVAL);
+                }
+            }
+        },
+        true);
+}
+
+std::vector<Limit> parse_all(const std::vector<std::string_view>& texts) {
+    std::vector<Limit> limits;
+    for (const auto text : texts) limits.push_back(Limit::parse(text));
+    return limits;
+}
+
+TEST(Limits, SeveralAreSetAndTheNumbersOfSemArePutTogether) {
+    NeedNamespaces();
+    in_new_namespaces(
+        [] {
+            if (!settable(*find_limit_key("shmmax"))) return;
+            write_file(sem_file, "111 222 33 44");
+            write_file("/proc/sys/kernel/shmmni", "55");
+            const auto changes = set_limits(parse_all(
+                {"semopm=7", "shmmni=66", "kernel.msgmax=4K", "semmsl=8", "semopm=9", "shmmni=67"}));
+            EXPECT_EQ(raw_value(sem_file), "8 222 9 44");
+            EXPECT_EQ(raw_value("/proc/sys/kernel/shmmni"), "67") << "the last one counts";
+            EXPECT_EQ(raw_value("/proc/sys/kernel/msgmax"), "4096");
+            ASSERT_EQ(changes.size(), 3U);
+            EXPECT_EQ(changes[0].key, find_limit_key("sem"));
+            EXPECT_EQ(changes[0].old_value, "111 222 33 44");
+            EXPECT_EQ(changes[0].new_value, "8 222 9 44");
+            EXPECT_EQ(changes[1].key, find_limit_key("shmmni"));
+            EXPECT_EQ(changes[1].old_value, "55");
+            EXPECT_EQ(changes[1].new_value, "67");
+            (void)set_limits(parse_all({"semmni=3", "sem=1,2,3,4", "semmns=5"}));
+            EXPECT_EQ(raw_value(sem_file), "1 5 3 4");
+            EXPECT_TRUE(set_limits({}).empty());
+        },
+        true);
+}
+
+// What set_limits() throws, as its errno value and hint; 0 when it throws nothing.
+std::pair<int, std::string> set_error(const std::vector<Limit>& limits) {
+    try {
+        (void)set_limits(limits);
+        return {0, ""};
+    } catch (const Error& error) {
+        return {error.code().value(), error.hint()};
+    }
+}
+
+TEST(Limits, AllOrNone) {
+    NeedNamespaces();
+    in_new_namespaces(
+        [] {
+            if (!settable(*find_limit_key("shmmax"))) return;
+            write_file(sem_file, "111 222 33 44");
+            write_file("/proc/sys/kernel/sem_next_id", "9");
+            const auto before = all_raw_values();
+            // What is known to be wrong before anything is tried.
+            for (const auto wrong : {"msgmax=1T"sv, "msg_max=0"sv, "msgsize_max=127"sv, "msg_default=65537"sv,
+                                     "shm_rmid_forced=2"sv, "sem=1,2,3,99999999"sv, "semopm=2147483648"sv,
+                                     "msg_next_id=2147483648"sv}) {
+                SCOPED_TRACE(wrong);
+                const auto [number, hint] =
+                    set_error({Limit::parse("shmmax=4K"), Limit::parse(wrong), Limit::parse("msgmnb=77")});
+                EXPECT_EQ(number, EINVAL);
+                EXPECT_NE(hint.find(" takes "), hint.find(" is 0 or 1")) << hint;
+                EXPECT_EQ(all_raw_values(), before);
+            }
+            EXPECT_EQ(set_error({{find_limit_key("shmmax"), "4K 5"}}).first, EINVAL);
+            EXPECT_EQ(all_raw_values(), before);
+            // What only the kernel refuses: more objects than it was booted for, when others were set before.
+            if (write_file("/proc/sys/kernel/msgmni", "40000") != EINVAL) return;
+            for (const auto& texts :
+                 {std::vector{"shmmax=4K"sv, "semmsl=8"sv, "msgmni=40000"sv, "shmmni=9"sv},
+                  // The kernel takes the first three, then refuses the fourth.
+                  {"shmmax=4K"sv, "semmsl=8"sv, "semmni=40000"sv, "shmmni=9"sv},
+                  {"shmmax=4K"sv, "sem=1,2,3,40000"sv},
+                  // These are taken, and then keep another value.
+                  {"msgmax=1"sv, "auto_msgmni=1"sv, "shm_next_id=5"sv}}) {
+                SCOPED_TRACE(texts[1]);
+                // Last, so that what it may do first has to be undone.
+                auto limits = parse_all(texts);
+                const auto [number, hint] = set_error(limits);
+                EXPECT_TRUE(number == EINVAL || number == ERANGE) << number;
+                EXPECT_TRUE(hint.ends_with("nothing has been changed")) << hint;
+                EXPECT_EQ(all_raw_values(), before);
+                std::reverse(limits.begin(), limits.end());
+                EXPECT_NE(set_error(limits).first, 0);
+                EXPECT_EQ(all_raw_values(), before);
+            }
+        },
+        true);
+}
+
+TEST(Limits, NothingIsSetWhereOneMayNotBeWritten) {
+    NeedNamespaces();
+    in_new_namespaces(
+        [] {
+            if (!settable(*find_limit_key("shmmax"))) return;
+            const char* file = "/proc/sys/kernel/msgmnb";
+            ASSERT_EQ(::mount(file, file, nullptr, MS_BIND, nullptr), 0) << std::strerror(errno);
+            ASSERT_EQ(::mount(nullptr, file, nullptr,
+                              MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr),
+                      0)
+                << std::strerror(errno);
+            const auto before = all_raw_values();
+            for (const auto& texts : {std::vector{"shmmax=4K"sv, "msgmnb=5"sv, "shmmni=3"sv},
+                                      {"shm_next_id=4"sv, "shm_rmid_forced=1"sv, "msgmnb=5"sv}}) {
+                EXPECT_EQ(set_error(parse_all(texts)).first, EROFS);
+                EXPECT_EQ(all_raw_values(), before);
+            }
+        },
+        true);
+}
+
+int next_segment() {
+    const int id = ::shmget(IPC_PRIVATE, 1, IPC_CREAT | 0600);
+    ::shmctl(id, IPC_RMID, nullptr);
+    return id;
+}
+
+TEST(Limits, AWishForAnIdHoldsOnceAndCanBeTakenBack) {
+    NeedNamespaces();
+    in_new_namespaces(
+        [] {
+            const std::string file = "/proc/sys/kernel/shm_next_id";
+            if (!exists(file) || write_file(file, "5") != 0) return;
+            ASSERT_EQ(write_file(file, "-1"), EINVAL) << "the kernel takes it back by itself now";
+            EXPECT_EQ(next_segment(), 5);
+            for (const auto kind : {"msg"sv, "sem"sv, "shm"sv}) {
+                const std::string name = std::string(kind) + "_next_id";
+                EXPECT_NO_THROW(write_limit(Limit::parse(name + "=-1"))) << "there is no wish";
+                write_limit(Limit::parse(name + "=4711"));
+                EXPECT_EQ(raw_value("/proc/sys/kernel/" + name), "4711");
+                write_limit(Limit::parse(name + "=-1"));
+                EXPECT_EQ(raw_value("/proc/sys/kernel/" + name), "-1");
+            }
+            EXPECT_NE(next_segment(), 4711);
+            write_limit(Limit::parse("shm_next_id=41"));
+            EXPECT_EQ(next_segment(), 41);
+            EXPECT_EQ(raw_value(file), "-1");
+            // Nothing was left behind.
+            struct shm_info info {};
+            EXPECT_GE(::shmctl(0, SHM_INFO, reinterpret_cast<struct shmid_ds*>(&info)), 0);
+            EXPECT_EQ(info.used_ids, 0);
+            // Where no object can be made, the wish stays, and that is said.
+            if (!settable(*find_limit_key("shmmni"))) return;
+            write_file("/proc/sys/kernel/shmmni", "0");
+            write_limit(Limit::parse("shm_next_id=42"));
+            EXPECT_EQ(set_error({Limit::parse("shm_next_id=-1")}).first, ENOSPC);
+            EXPECT_EQ(raw_value(file), "42");
+        },
+        true);
+}
+
+const LimitUse& use_of(const std::vector<LimitUse>& all, std::string_view name) {
+    for (const auto& use : all) {
+        if (use.key->name == name) return use;
+    }
+    throw std::runtime_error("no " + std::string(name));
+}
+
+TEST(Limits, UseIsCounted) {
+    NeedNamespaces();
+    in_new_namespaces(
+        [] {
+            for (const auto name : {"msgmni"sv, "semmns"sv, "semmni"sv, "shmall"sv, "shmmni"sv}) {
+                const auto all = read_limit_use();
+                EXPECT_EQ(use_of(all, name).used, 0U) << name;
+                EXPECT_EQ(use_of(all, name).percent(), 0.0) << name;
+            }
+            const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+            for (int i = 0; i < 3; ++i) {
+                EXPECT_GE(::shmget(IPC_PRIVATE, 2 * page - 1, IPC_CREAT | 0600), 0);
+            }
+            for (int i = 0; i < 2; ++i) {
+                EXPECT_GE(::semget(IPC_PRIVATE, 5, IPC_CREAT | 0600), 0);
+            }
+            EXPECT_GE(::msgget(IPC_PRIVATE, IPC_CREAT | 0600), 0);
+            for (const char* name : {"/one", "/two", "/three", "/four"}) {
+                EXPECT_GE(::mq_open(name, O_CREAT | O_RDWR, 0600, nullptr), 0) << std::strerror(errno);
+            }
+            auto all = read_limit_use();
+            EXPECT_EQ(use_of(all, "msgmni").used, 1U);
+            EXPECT_EQ(use_of(all, "semmns").used, 10U);
+            EXPECT_EQ(use_of(all, "semmni").used, 2U);
+            EXPECT_EQ(use_of(all, "shmall").used, 6U);
+            EXPECT_EQ(use_of(all, "shmmni").used, 3U);
+            EXPECT_EQ(use_of(all, "queues_max").used, 4U);
+            for (const auto name :
+                 {"msgmax"sv, "msgmnb"sv, "semmsl"sv, "shmmax"sv, "msg_max"sv, "shm_next_id"sv}) {
+                EXPECT_EQ(use_of(all, name).used, std::nullopt) << name;
+                EXPECT_EQ(use_of(all, name).percent(), std::nullopt) << name;
+            }
+            EXPECT_EQ(use_of(all, "shm_next_id").value, std::nullopt);
+            EXPECT_EQ(use_of(all, "shmmni").percent(), 3 * 100.0 / 4096);
+            // The numbers are those of the files.
+            const auto raw = all_raw_numbers();
+            ASSERT_EQ(raw.size(), all.size());
+            for (std::size_t i = 0; i < all.size(); ++i) {
+                EXPECT_EQ(all[i].key, raw[i].first);
+                EXPECT_EQ(all[i].value ? std::to_string(*all[i].value) : "-1", raw[i].second)
+                    << all[i].key->name;
+            }
+            if (!settable(*find_limit_key("shmmax"))) return;
+            write_file("/proc/sys/kernel/shmmni", "4");
+            write_file("/proc/sys/kernel/msgmni", "0");
+            write_file(sem_file, "5 -1 5 1");
+            write_file("/proc/sys/fs/mqueue/queues_max", "-1");
+            all = read_limit_use();
+            EXPECT_EQ(use_of(all, "shmmni").percent(), 75.0);
+            EXPECT_EQ(use_of(all, "msgmni").percent(), 100.0);
+            EXPECT_EQ(use_of(all, "semmni").percent(), 200.0);
+            EXPECT_EQ(use_of(all, "semmns").value, std::nullopt);
+            EXPECT_EQ(use_of(all, "semmns").percent(), std::nullopt);
+            // So the kernel compares it.
+            EXPECT_EQ(use_of(all, "queues_max").value, 4294967295U);
+        },
+        true);
+}
+
+TEST(Limits, WhoMayNotMountSeesNoPosixQueues) {
+    NeedOrdinaryUser();
+    const auto all = read_limit_use();
+    EXPECT_EQ(use_of(all, "queues_max").used, std::nullopt);
+    EXPECT_NE(use_of(all, "shmmni").used, std::nullopt);
+}
+
+TEST(Limits, RootOfTheHostMayWhereAnotherIsRoot) {
+    NeedRoot();
+    if (!test::can_make_user_namespaces()) GTEST_SKIP() << "an ordinary user may make no namespaces here";
+    constexpr uid_t stranger = 64321;
+    // One of an ordinary user who is root in it, and one of a user who is not.
+    for (const char* inside : {"0 64321 1", "64321 64321 1"}) {
+        SCOPED_TRACE(inside);
+        const test::Waiting there([inside] {
+            if (::setresuid(stranger, stranger, stranger) != 0) test::broken("become an ordinary user");
+            ::prctl(PR_SET_DUMPABLE, 1);
+            if (::unshare(CLONE_NEWUSER | CLONE_NEWIPC) != 0) test::broken("unshare");
+            if (const int number = write_file("/proc/self/uid_map", inside)) {
+                errno = number;
+                test::broken("map a user");
+            }
+        });
+        const int dumpable = ::prctl(PR_GET_DUMPABLE);
+        const Namespace ipc = Namespace::from_pid(there.pid());
+        int raw = 0;
+        // By the plain way the kernel refuses the first.
+        ipc.call([&] { raw = write_file("/proc/sys/kernel/shmmni", "4096"); });
+        EXPECT_EQ(raw, inside[0] == '0' ? EACCES : 0) << "a kernel before 6.9?";
+        ipc.call([] {
+            (void)set_limits(parse_all({"shmmni=12", "semmni=13", "msg_max=14", "shm_next_id=15"}));
+        });
+        const auto found = ipc.call([] {
+            return std::vector{raw_value("/proc/sys/kernel/shmmni"), raw_value(sem_file),
+                               raw_value("/proc/sys/fs/mqueue/msg_max"),
+                               raw_value("/proc/sys/kernel/shm_next_id")};
+        });
+        EXPECT_EQ(found, (std::vector{"12"s, "32000 1024000000 500 13"s, "14"s, "15"s}));
+        // Refused by the kernel: what was set as that user goes back as that user.
+        EXPECT_NE(ipc.call([] { return set_error(parse_all({"shmmni=22", "semmni=40000"})); }).first, 0);
+        EXPECT_EQ(ipc.call([] { return raw_value("/proc/sys/kernel/shmmni") + " " + raw_value(sem_file); }),
+                  "12 32000 1024000000 500 13");
+        EXPECT_EQ(::geteuid(), 0U);
+        EXPECT_EQ(::prctl(PR_GET_DUMPABLE), dumpable);
+    }
+}
+
+TEST(Limits, AProgramIsLaunchedWithNumbersOfSem) {
+    NeedNamespaces();
+    LaunchOptions options;
+    options.arguments = {"/bin/sh", "-c",
+                         "set -- $(cat /proc/sys/kernel/sem); test \"$*\" = '9 1024000000 8 32000'"};
+    options.isolation = Isolation::ipc_only;
+    options.limits = parse_all({"semmsl=9", "semopm=8", "shm_next_id=-1"});
+    const int status = in_fork([&] {
+        // Whatever the namespace has that it is started from.
+        if (test::is_root() && test::enter_new_namespaces() == 0) write_file(sem_file, "1 2 3 4");
+        return launch(options).wait().code;
+    });
+    EXPECT_EQ(status, 0);
+    options.limits = parse_all({"semmni=99999999"});
+    EXPECT_THROW((void)launch(options), Error);
 }
 
 } // namespace

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 using namespace std::literals;
 
@@ -340,6 +341,20 @@ TEST(Escape, OfEveryCodePointIsCleanUtf8AndLosesNothing) {
                 << std::hex << point;
         }
     }
+}
+
+TEST(Nearest, IsTheOneWithTheFewestLettersToChange) {
+    const std::vector<std::string_view> known{"shmmax", "shmmni", "sem", "msgmax", "list"};
+    const std::pair<std::string_view, std::string_view> table[] = {
+        {"shmmax", "shmmax"}, {"shmax", "shmmax"},     {"shmmaxx", "shmmax"},
+        {"shmmxa", "shmmax"}, {"msmax", "msgmax"},     {"shmmi", "shmmni"},
+        {"lizt", "list"},     {"semaphore", ""},       {"", ""},
+        {"completely", ""},   {"sm", "sem"},           {"SHMMAX", ""},
+        {"\x1b[31m", ""},     {"sh\xffmax", "shmmax"},
+    };
+    for (const auto& [word, wanted] : table) EXPECT_EQ(nearest(word, known), wanted) << escape(word);
+    EXPECT_EQ(nearest("shmmax", {}), "");
+    EXPECT_EQ(nearest(std::string(100000, 'x'), known), "");
 }
 
 } // namespace
