@@ -196,6 +196,9 @@ enum class QueueProbe {
 
 /// Every queue, in no particular order. Queues that the caller may not read come with their name, owner and
 /// times alone. Five system calls a queue.
+///
+/// One thing is no mere look: a process that is itself registered with a queue (mq_notify(3)) is so no longer when it
+/// has closed any descriptor of that queue, as this does. Nobody else's registration is touched.
 /// @param folder the root of a mount of queues
 /// @throws Error EINVAL when it is something else; EACCES
 [[nodiscard]] IPCNS_API std::vector<PosixQueueRecord> list_posix_queues(int folder);
@@ -231,10 +234,10 @@ enum class QueueProbe {
 ///
 /// A new one that cannot be given all that was asked for is removed again.
 struct IPCNS_API PosixMakeOptions {
-    mode_t mode = 0600;         ///< its permissions, exactly these whatever the umask
-    bool exclusive = false;     ///< Error EEXIST when there is one of that name
-    std::optional<uid_t> owner; ///< else the caller; another one needs CAP_CHOWN
-    std::optional<gid_t> group; ///< else the caller's; needs to be a member of it, or CAP_CHOWN
+    mode_t mode = 0600;              ///< its permissions, exactly these whatever the umask
+    bool exclusive = false;          ///< Error EEXIST when there is one of that name
+    std::optional<uid_t> owner = {}; ///< else the caller; another one needs CAP_CHOWN
+    std::optional<gid_t> group = {}; ///< else the caller's; needs to be a member of it, or CAP_CHOWN
 };
 
 /// Makes a queue in the calling thread's namespace. What is not given is the namespace's default (msg_default,
