@@ -385,19 +385,19 @@ HolderIndex::HolderIndex(HolderIndex&&) noexcept = default;
 HolderIndex& HolderIndex::operator=(HolderIndex&&) noexcept = default;
 HolderIndex::~HolderIndex() = default;
 
-const Holders* HolderIndex::of(const NamespaceId& space, QueueId id) const noexcept {
+const Holders* HolderIndex::of(const NamespaceId& space, QueueId id) const& noexcept {
     return contents_->find(Object::system_v(Object::Kind::queue, space.inode, static_cast<int>(id)));
 }
 
-const Holders* HolderIndex::of(const NamespaceId& space, SemaphoreSetId id) const noexcept {
+const Holders* HolderIndex::of(const NamespaceId& space, SemaphoreSetId id) const& noexcept {
     return contents_->find(Object::system_v(Object::Kind::set, space.inode, static_cast<int>(id)));
 }
 
-const Holders* HolderIndex::of(const NamespaceId& space, SegmentId id) const noexcept {
+const Holders* HolderIndex::of(const NamespaceId& space, SegmentId id) const& noexcept {
     return contents_->find(Object::system_v(Object::Kind::segment, space.inode, static_cast<int>(id)));
 }
 
-const Holders* HolderIndex::of(const FileId& file) const noexcept {
+const Holders* HolderIndex::of(const FileId& file) const& noexcept {
     return contents_->find(Object::of_file(file.device, file.inode));
 }
 

@@ -144,12 +144,16 @@ public:
     HolderIndex& operator=(const HolderIndex&) = delete;
     ~HolderIndex();
 
-    /// Null when nobody was found. The pointer is good as long as the index lives.
-    [[nodiscard]] const Holders* of(const NamespaceId& space, QueueId id) const noexcept;
-    [[nodiscard]] const Holders* of(const NamespaceId& space, SemaphoreSetId id) const noexcept;
-    [[nodiscard]] const Holders* of(const NamespaceId& space, SegmentId id) const noexcept;
+    /// Null when nobody was found. The pointer is good as long as the index lives, so the index needs a name.
+    [[nodiscard]] const Holders* of(const NamespaceId& space, QueueId id) const& noexcept;
+    [[nodiscard]] const Holders* of(const NamespaceId& space, SemaphoreSetId id) const& noexcept;
+    [[nodiscard]] const Holders* of(const NamespaceId& space, SegmentId id) const& noexcept;
+    const Holders* of(const NamespaceId&, QueueId) const&& = delete;
+    const Holders* of(const NamespaceId&, SemaphoreSetId) const&& = delete;
+    const Holders* of(const NamespaceId&, SegmentId) const&& = delete;
     /// POSIX queues, shared memory and named semaphores, on one of HoldersOptions::devices.
-    [[nodiscard]] const Holders* of(const FileId& file) const noexcept;
+    [[nodiscard]] const Holders* of(const FileId& file) const& noexcept;
+    const Holders* of(const FileId&) const&& = delete;
 
     /// Processes that could not be looked at, for want of rights (or of descriptors, of which the caller should have some
     /// twenty left): each may hold or wait for anything. Kernel threads don't count.

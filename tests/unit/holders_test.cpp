@@ -530,7 +530,8 @@ TEST(HoldersFiles, SharedMemoryMappedAndOpen) {
         EXPECT_TRUE(holders->waiters.empty());
 
         // Not asked for.
-        EXPECT_EQ(take().of(file), nullptr);
+        const auto none = take();
+        EXPECT_EQ(none.of(file), nullptr);
         HoldersOptions options;
         options.devices = {file.device};
         options.mappings = false;
@@ -750,11 +751,14 @@ TEST(HoldersWaiters, OfNamedSemaphores) {
             HoldersOptions options;
             options.devices = {file.device};
             options.mappings = options.descriptors = false;
-            EXPECT_EQ(only_waiter(HolderIndex::take({}, options).of(file)).pid, waits.pid());
+            const auto waiters = HolderIndex::take({}, options);
+            EXPECT_EQ(only_waiter(waiters.of(file)).pid, waits.pid());
+            EXPECT_TRUE(waiters.of(file)->mappings.empty());
         }
         // One that was stopped for a moment waits in restart_syscall(2).
         const Blocked timed({SYS_futex}, [&] { ::sem_timedwait(semaphore, &far); });
-        EXPECT_TRUE(only_waiter(take({file.device}).of(file)).timed);
+        const auto before = take({file.device});
+        EXPECT_TRUE(only_waiter(before.of(file)).timed);
         ::kill(timed.pid(), SIGSTOP);
         ASSERT_TRUE(eventually([&] {
             return test::read_file("/proc/" + std::to_string(timed.pid()) + "/stat").find(") T ") !=
@@ -765,7 +769,8 @@ TEST(HoldersWaiters, OfNamedSemaphores) {
             const long call = call_of(timed.pid(), timed.pid());
             return call == SYS_restart_syscall;
         }));
-        const Waiter waiter = only_waiter(take({file.device}).of(file));
+        const auto index = take({file.device});
+        const Waiter waiter = only_waiter(index.of(file));
         EXPECT_EQ(waiter.pid, timed.pid());
         EXPECT_EQ(waiter.what, Waiter::For::futex);
         EXPECT_TRUE(waiter.timed);
@@ -921,7 +926,8 @@ TEST(HoldersWaiters, Of32BitPrograms) {
         // mq_timedreceive, whose number is another call's of 64-bit programs.
         const mqd_t posix = open_queue("/empty", O_RDWR | O_CREAT, 2, 24);
         const Blocked receiver({280}, [&] { call_as_32_bit(280, {posix, at(512), 24, 0, 0, 0}); });
-        const Waiter waiter = only_waiter(take({file_of(posix).device}).of(file_of(posix)));
+        const auto index = take({file_of(posix).device});
+        const Waiter waiter = only_waiter(index.of(file_of(posix)));
         EXPECT_EQ(waiter.pid, receiver.pid());
         EXPECT_EQ(waiter.bytes, 24U);
     });
@@ -959,11 +965,13 @@ TEST(HoldersWaiters, SinceWhen) {
         }
         HoldersOptions options;
         options.since = false;
-        for (const auto& waiter :
-             HolderIndex::take({own_space()}, options).of(own_space(), SemaphoreSetId{set})->waiters)
-            EXPECT_FALSE(waiter.since.has_value());
+        const auto without = HolderIndex::take({own_space()}, options);
+        holders = without.of(own_space(), SemaphoreSetId{set});
+        ASSERT_NE(holders, nullptr);
+        for (const auto& waiter : holders->waiters) EXPECT_FALSE(waiter.since.has_value());
         options.waiters = false;
-        EXPECT_EQ(HolderIndex::take({own_space()}, options).of(own_space(), SemaphoreSetId{set}), nullptr);
+        const auto nobody = HolderIndex::take({own_space()}, options);
+        EXPECT_EQ(nobody.of(own_space(), SemaphoreSetId{set}), nullptr);
     });
 }
 
