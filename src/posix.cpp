@@ -71,7 +71,7 @@ std::string file_of(Kind kind, const std::string& name) {
     const std::string_view rest = std::string_view(name).substr(name.empty() ? 0 : 1);
     const bool dots = prefix.empty() && (rest == "." || rest == "..");
     if (name.empty() || name[0] != '/' || rest.empty() || rest.size() > longest || dots ||
-        rest.find('/') != rest.npos || rest.find('\0') != rest.npos)
+        rest.find('/') != std::string_view::npos || rest.find('\0') != std::string_view::npos)
         throw UsageError(
             "'" + escape(name) + "' is no name for a " + name_of(kind),
             "a name is a slash and 1 to " + std::to_string(longest) + " bytes without another slash: /jobs");
@@ -185,7 +185,8 @@ void check_folder_of_queues(int folder) {
 std::uint64_t number_behind(std::string_view text, std::string_view word) {
     const auto at = text.find(word);
     std::uint64_t number = 0;
-    if (at != text.npos) std::from_chars(text.data() + at + word.size(), text.data() + text.size(), number);
+    if (at != std::string_view::npos)
+        std::from_chars(text.data() + at + word.size(), text.data() + text.size(), number);
     return number;
 }
 

@@ -710,7 +710,7 @@ TEST_F(Queues, AnOrdinaryUserIsShownDevMqueueIfItIsOfThisNamespace) {
         drop_capabilities();
         for (const QueueProbe probe : {QueueProbe::look, QueueProbe::make}) {
             // Told by a queue that may be read, or only written to, among others that may not be opened.
-            for (const mode_t mode : {0400, 0200}) {
+            for (const mode_t mode : {0400U, 0200U}) {
                 for (const char* name : {"/a", "/b", "/c"}) ::mq_close(make_queue(name));
                 ASSERT_EQ(::fchmodat(mount.get(), "a", 0, 0), 0);
                 ASSERT_EQ(::fchmodat(mount.get(), "b", mode, 0), 0);
