@@ -35,6 +35,7 @@ constexpr Command commands[] = {
     {"pids", "ipcns-names", "list the processes in a namespace"},
     {"identify", "ipcns-names", "say which namespace a process is in"},
     {"monitor", "ipcns-names", "print names as they come and go"},
+    {"show", "ipcns-objects", "show the objects of a namespace, their holders and waiters"},
     {"limits", "ipcns-objects", "show and set the limits of a namespace"},
     {"clear", "ipcns-objects", "remove everything from a named namespace"},
 };

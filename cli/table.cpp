@@ -97,38 +97,65 @@ bool Format::shows(std::string_view title) const {
 
 Json Format::object(const std::vector<Cell>& row) const {
     Json object = Json::object();
-    for (const std::size_t i : chosen()) object[columns_[i].key] = row[i].value;
+    for (const std::size_t i : chosen()) {
+        if (!row[i].value.is_discarded()) object[columns_[i].key] = row[i].value;
+    }
     return object;
 }
 
 void Format::print(const std::vector<std::vector<Cell>>& rows) const {
     const auto indices = chosen();
-    std::vector<std::size_t> widths;
-    for (const std::size_t i : indices) {
-        std::size_t widest = no_headings_ ? 0 : std::strlen(columns_[i].title);
-        for (const auto& row : rows) widest = std::max(widest, width(row[i].text));
-        widths.push_back(widest);
+    std::vector<Line> lines;
+    lines.reserve(rows.size());
+    for (const auto& row : rows) {
+        Line& line = lines.emplace_back();
+        for (const std::size_t i : indices) line.cells.push_back(row[i].text);
+    }
+    print(lines);
+}
+
+void Format::print(const std::vector<Line>& lines) const {
+    const auto indices = chosen();
+    std::vector<std::size_t> shown; // which of the chosen
+    std::vector<std::size_t> widths(indices.size());
+    for (std::size_t n = 0; n < indices.size(); ++n) {
+        bool empty = true;
+        for (const auto& line : lines) {
+            widths[n] = std::max(widths[n], width(line.cells[n]));
+            empty = empty && line.cells[n] == "-";
+        }
+        if (!no_headings_) widths[n] = std::max(widths[n], std::strlen(columns_[indices[n]].title));
+        if (!hide_empty_ || !empty || lines.empty()) shown.push_back(n);
     }
     const std::size_t edge = terminal_width();
     std::string out;
-    const auto line = [&](auto text_of) {
+    const auto print_line = [&](auto text_of) {
         std::size_t used = 0;
-        for (std::size_t n = 0; n < indices.size(); ++n) {
-            const bool last = n + 1 == indices.size();
-            std::string_view text = text_of(indices[n]);
+        for (const std::size_t n : shown) {
+            const bool last = n == shown.back();
+            const bool right = columns_[indices[n]].right;
+            std::string_view text = text_of(n);
             if (last && edge > used) text = cut(text, edge - used);
             const std::size_t gap = widths[n] - std::min(widths[n], width(text));
-            if (columns_[indices[n]].right) out.append(gap, ' ');
+            if (right) out.append(gap, ' ');
             out += text;
             if (last) break;
-            if (!columns_[indices[n]].right) out.append(gap, ' ');
+            if (!right) out.append(gap, ' ');
             out += ' ';
             used += widths[n] + 1;
         }
         out += '\n';
     };
-    if (!no_headings_) line([&](std::size_t i) { return std::string_view(columns_[i].title); });
-    for (const auto& row : rows) line([&](std::size_t i) { return std::string_view(row[i].text); });
+    if (!no_headings_)
+        print_line([&](std::size_t n) { return std::string_view(columns_[indices[n]].title); });
+    for (const auto& line : lines) {
+        print_line([&](std::size_t n) { return std::string_view(line.cells[n]); });
+        for (const auto& text : line.below) {
+            out += "    ";
+            out += edge > 4 ? cut(text, edge - 4) : std::string_view(text);
+            out += '\n';
+        }
+    }
     std::fwrite(out.data(), 1, out.size(), stdout);
 }
 

@@ -49,19 +49,40 @@ public:
         if (!shows(title)) chosen_ += std::string(",") + title;
     }
 
-    /// One JSON object of the chosen columns of a row (cells in the order of all columns).
+    /// One JSON object of the chosen columns of a row (cells in the order of all columns). What has a discarded value is
+    /// left out.
     [[nodiscard]] Json object(const std::vector<Cell>& row) const;
 
     /// The table, on standard output. On a terminal the last column is cut at its edge.
     void print(const std::vector<std::vector<Cell>>& rows) const;
 
-private:
-    [[nodiscard]] std::vector<std::size_t> chosen() const;
+    /// A line of a table of which only the chosen columns were worked out.
+    struct Line {
+        std::vector<std::string> cells; ///< in the order of chosen()
+        std::vector<std::string> below; ///< printed below it, indented
+    };
+    void print(const std::vector<Line>& lines) const;
 
+    /// The columns to show, as indices into all of them.
+    [[nodiscard]] std::vector<std::size_t> chosen() const;
+    /// Chooses others to be shown, if -o has not.
+    void choose(std::string titles) { chosen_ = std::move(titles); }
+    /// False when -o has chosen.
+    [[nodiscard]] bool is_usual() const { return asked_.empty(); }
+    /// Leaves out columns that say "-" in every line.
+    void hide_empty(bool hide) { hide_empty_ = hide; }
+    /// Takes over -n and --json of another one.
+    void follow(const Format& other) {
+        json_ = other.json_;
+        no_headings_ = other.no_headings_;
+    }
+
+private:
     std::vector<Column> columns_;
     std::string chosen_;
     std::string asked_;
     bool json_ = false;
+    bool hide_empty_ = false;
     bool no_headings_ = false;
 };
 

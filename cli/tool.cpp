@@ -9,6 +9,7 @@
 
 #include <fmt/core.h>
 
+#include <grp.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -57,6 +58,15 @@ std::string UserNames::operator()(uid_t uid) {
     if (is_new) {
         const struct passwd* user = ::getpwuid(uid); // NOLINT(concurrency-mt-unsafe): one thread here
         found->second = user != nullptr ? escape(user->pw_name) : std::to_string(uid);
+    }
+    return found->second;
+}
+
+std::string GroupNames::operator()(gid_t gid) {
+    const auto [found, is_new] = names_.try_emplace(gid);
+    if (is_new) {
+        const struct group* group = ::getgrgid(gid); // NOLINT(concurrency-mt-unsafe): one thread here
+        found->second = group != nullptr ? escape(group->gr_name) : std::to_string(gid);
     }
     return found->second;
 }

@@ -30,6 +30,7 @@ void add_pids(CLI::App& program, int& status);
 void add_identify(CLI::App& program, int& status);
 void add_monitor(CLI::App& program, int& status);
 // of ipcns-objects
+void add_show(CLI::App& program, int& status);
 void add_limits(CLI::App& program, int& status);
 void add_clear(CLI::App& program, int& status);
 
@@ -54,6 +55,15 @@ public:
 
 private:
     std::map<uid_t, std::string> names_;
+};
+
+/// The same for groups.
+class GroupNames {
+public:
+    std::string operator()(gid_t gid);
+
+private:
+    std::map<gid_t, std::string> names_;
 };
 
 } // namespace ipcns::cli

@@ -19,6 +19,8 @@ _ipcns_options() { # COMMAND
     pids) printf '%s\n' -l --long -o --output -n --noheadings -J --json -h --help ;;
     identify) printf '%s\n' -o --output -n --noheadings -J --json -h --help ;;
     monitor) printf '%s\n' -J --json -h --help ;;
+    show) printf '%s\n' -o --output -n --noheadings -J --json -a --all --holders -t --time -p --pid -c --creator -b \
+        --bytes --summary --ipcs -q --quiet -h --help ;;
     clear) printf '%s\n' -y --yes --dry-run -v --verbose -h --help ;;
     limits) printf '%s\n' -o --output -n --noheadings -J --json -b --bytes -v --verbose -h --help ;;
     esac
@@ -29,6 +31,10 @@ _ipcns_columns() { # COMMAND
     list) printf '%s\n' NS NAME PROCS PID USER HELD COMMAND UID MOUNTS FDS SHM OBJECTS ;;
     pids) printf '%s\n' PID USER UID COMMAND ;;
     identify) printf '%s\n' NS NAME PID ;;
+    show) printf '%s\n' NS NSNAME OBJECT KIND ID KEY NAME MODE OWNER UID GROUP GID CREATOR CUID CGROUP CGID SIZE \
+        STATE CONTENT MESSAGES LIMIT LSPID LRPID SENT RECEIVED NSEMS VALUES OPERATED RSS SWAP NATTCH CPID LPID \
+        ATTACHED DETACHED FLAGS MAXMSG MSGSIZE NOTIFY VALUE WAITERS ALLOC ACCESSED MODIFIED CHANGED BORN DEVICE \
+        INODE HOLDERS ;;
     limits) printf '%s\n' KEY VALUE DEFAULT USED USE% MEANING UNIT PATH ;;
     esac
 }
@@ -79,6 +85,30 @@ _ipcns_reply_target() {
         printf '%s\n' self host
     ) ;;
     esac
+}
+
+# The kinds, and once one of them is begun, the objects of that kind in the target among the words given.
+_ipcns_reply_objects() { # WORD...
+    local word target=self object
+    for word in "$@"; do
+        if [[ $word != -* && $word != *:* ]]; then target=$word && break; fi
+    done
+    if [[ $cur != *:* ]]; then
+        _ipcns_reply msg sem shm mq psem pshm
+        return
+    fi
+    case ${cur%%:*} in
+    msg | sem | shm | mq | psem | pshm) ;;
+    *) return ;;
+    esac
+    while IFS= read -r object; do
+        # Readline replaces what comes after the colon if it takes that for the end of a word.
+        if [[ $object == "$cur"* && $COMP_WORDBREAKS == *:* ]]; then
+            COMPREPLY+=("${object#*:}")
+        elif [[ $object == "$cur"* ]]; then
+            COMPREPLY+=("$object")
+        fi
+    done < <(ipcns show "$target" "${cur%%:*}" -q -n -o OBJECT 2>/dev/null)
 }
 
 # A list with commas, of which the last word is being written.
@@ -160,12 +190,12 @@ _ipcns() {
         if [[ $cur == -* ]]; then
             _ipcns_reply_lines < <(_ipcns_options '')
         else
-            _ipcns_reply run exec create attach delete list pids identify monitor limits clear help
+            _ipcns_reply run exec create attach delete list pids identify monitor show limits clear help
         fi
         return
     fi
     if [[ $command == help ]]; then
-        if ((last == 2)); then _ipcns_reply run exec create attach delete list pids identify monitor limits clear; fi
+        if ((last == 2)); then _ipcns_reply run exec create attach delete list pids identify monitor show limits clear; fi
         return
     fi
 
@@ -219,6 +249,10 @@ _ipcns() {
         pids) if ((others == 0)); then _ipcns_reply_target; fi ;;
         clear) if ((others == 0)); then _ipcns_reply_lines < <(_ipcns_names "$(_ipcns_own_folder)"); fi ;;
         identify) if ((others == 0)); then _ipcns_reply_lines < <(_ipcns_pids); fi ;;
+        show)
+            if ((others == 0)); then _ipcns_reply_target; fi
+            _ipcns_reply_objects "${words[@]:2:last-2}"
+            ;;
         limits)
             if ((others == 0)); then _ipcns_reply_target; fi
             if [[ $cur != [/.@0-9]* ]]; then _ipcns_reply_limit; fi

@@ -124,6 +124,24 @@ function __ipcns_limits
         msgsize_default= 'message size of one, bytes'
 end
 
+# The kinds, and once one of them is begun, the objects of that kind in the target among the words given.
+function __ipcns_objects
+    set -l kind (string match -r '^(msg|sem|shm|mq|psem|pshm):' -- (commandline -ct))[2]
+    if test -n "$kind"
+        set -l target self
+        for word in (__ipcns_words)
+            if not string match -q -- '*:*' $word
+                set target $word
+                break
+            end
+        end
+        ipcns show $target $kind -q -n -o OBJECT 2>/dev/null
+    else
+        printf '%s\t%s\n' msg 'System V queues' sem 'System V semaphore sets' shm 'System V segments' \
+            mq 'POSIX queues' psem 'POSIX named semaphores' pshm 'POSIX shared memory'
+    end
+end
+
 # A list with commas, of which the last word is being written.
 function __ipcns_columns # COLUMN...
     set -l before (string match -r '^(?:\+|.*,)' -- (commandline -ct | string replace -r '^(--output=|-o)' ''))
@@ -142,14 +160,15 @@ complete -c ipcns -n __ipcns_no_command -a list -d 'list the namespaces of this 
 complete -c ipcns -n __ipcns_no_command -a pids -d 'list the processes in a namespace'
 complete -c ipcns -n __ipcns_no_command -a identify -d 'say which namespace a process is in'
 complete -c ipcns -n __ipcns_no_command -a monitor -d 'print names as they come and go'
+complete -c ipcns -n __ipcns_no_command -a show -d 'show the objects of a namespace, their holders and waiters'
 complete -c ipcns -n __ipcns_no_command -a limits -d 'show and set the limits of a namespace'
 complete -c ipcns -n __ipcns_no_command -a clear -d 'remove everything from a named namespace'
 complete -c ipcns -n __ipcns_no_command -a help -d 'tell about a command'
 complete -c ipcns -n '__ipcns_command help; and __ipcns_has_words 0' \
-    -a 'run exec create attach delete list pids identify monitor limits clear'
+    -a 'run exec create attach delete list pids identify monitor show limits clear'
 complete -c ipcns -n __ipcns_no_command -s V -l version -d 'print the version'
 complete -c ipcns -n __ipcns_no_command -s h -l help -d 'list the commands'
-complete -c ipcns -n '__ipcns_options run exec create attach delete list pids identify monitor limits clear' \
+complete -c ipcns -n '__ipcns_options run exec create attach delete list pids identify monitor show limits clear' \
     -s h -l help -d 'show what the command does'
 
 # Arguments
@@ -160,6 +179,8 @@ complete -c ipcns -n '__ipcns_command pids; and __ipcns_has_words 0' -a '(__ipcn
 complete -c ipcns -n '__ipcns_command attach; and __ipcns_has_words 1' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command delete' -a '(__ipcns_own_names)'
 complete -c ipcns -n '__ipcns_command clear; and __ipcns_has_words 0' -a '(__ipcns_own_names)'
+complete -c ipcns -n '__ipcns_command show; and __ipcns_has_words 0' -a '(__ipcns_targets)'
+complete -c ipcns -n '__ipcns_command show' -a '(__ipcns_objects)'
 complete -c ipcns -n '__ipcns_command limits; and __ipcns_has_words 0' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command limits' -a '(__ipcns_limits)'
 complete -c ipcns -n '__ipcns_command identify; and __ipcns_has_words 0' -a '(__fish_complete_pids)'
@@ -183,6 +204,15 @@ complete -c ipcns -n '__ipcns_options clear' -l dry-run -d 'only say what would 
 complete -c ipcns -n '__ipcns_options delete' -l kill -d 'end the processes inside first'
 complete -c ipcns -n '__ipcns_options delete' -l timeout -x -d 'seconds between SIGTERM and SIGKILL'
 
+# Objects
+complete -c ipcns -n '__ipcns_options show' -s a -l all -d 'every namespace of this host'
+complete -c ipcns -n '__ipcns_options show' -l holders -d 'who maps it, has it open, waits for it'
+complete -c ipcns -n '__ipcns_options show' -s t -l time -d times
+complete -c ipcns -n '__ipcns_options show' -s p -l pid -d 'processes that made it and used it last'
+complete -c ipcns -n '__ipcns_options show' -s c -l creator -d 'owners and creators'
+complete -c ipcns -n '__ipcns_options show' -l summary -d 'how many, and how much of the limits'
+complete -c ipcns -n '__ipcns_options show' -l ipcs -d 'just as ipcs prints it'
+
 # The program
 complete -c ipcns -n '__ipcns_options run exec' -l chdir -x -a '(__fish_complete_directories)' -d 'start it in a folder'
 complete -c ipcns -n '__ipcns_options run exec' -l env -x -a '(set -xn)=' -d 'set a variable'
@@ -197,12 +227,14 @@ complete -c ipcns -n '__ipcns_options pids' -s o -l output -x -d 'columns to sho
     -a '(__ipcns_columns PID USER UID COMMAND)'
 complete -c ipcns -n '__ipcns_options identify' -s o -l output -x -d 'columns to show' \
     -a '(__ipcns_columns NS NAME PID)'
+complete -c ipcns -n '__ipcns_options show' -s o -l output -x -d 'columns to show' \
+    -a '(__ipcns_columns NS NSNAME OBJECT KIND ID KEY NAME MODE OWNER UID GROUP GID CREATOR CUID CGROUP CGID SIZE STATE CONTENT MESSAGES LIMIT LSPID LRPID SENT RECEIVED NSEMS VALUES OPERATED RSS SWAP NATTCH CPID LPID ATTACHED DETACHED FLAGS MAXMSG MSGSIZE NOTIFY VALUE WAITERS ALLOC ACCESSED MODIFIED CHANGED BORN DEVICE INODE HOLDERS)'
 complete -c ipcns -n '__ipcns_options limits' -s o -l output -x -d 'columns to show' \
     -a '(__ipcns_columns KEY VALUE DEFAULT USED USE% MEANING UNIT PATH)'
-complete -c ipcns -n '__ipcns_options list pids identify limits' -s n -l noheadings -d 'no line of headings'
-complete -c ipcns -n '__ipcns_options list pids identify monitor limits' -s J -l json -d 'print JSON'
+complete -c ipcns -n '__ipcns_options list pids identify show limits' -s n -l noheadings -d 'no line of headings'
+complete -c ipcns -n '__ipcns_options list pids identify monitor show limits' -s J -l json -d 'print JSON'
 complete -c ipcns -n '__ipcns_options list' -l fds -x -a 'auto always never' -d 'search descriptors'
 complete -c ipcns -n '__ipcns_options list' -l objects -d 'also what is in each'
-complete -c ipcns -n '__ipcns_options list limits' -s b -l bytes -d 'sizes in bytes'
-complete -c ipcns -n '__ipcns_options list' -s q -l quiet -d 'not a word about what could not be seen'
+complete -c ipcns -n '__ipcns_options list show limits' -s b -l bytes -d 'sizes in bytes'
+complete -c ipcns -n '__ipcns_options list show' -s q -l quiet -d 'not a word about what could not be seen'
 complete -c ipcns -n '__ipcns_options pids' -s l -l long -d 'a table with users and commands'

@@ -38,6 +38,8 @@ test_needs=(
     'shellcheck=shellcheck'
     'python3=/usr/bin/python3'
     'codespell=codespell'
+    'jq=jq'
+    'perl-base=perl'
 )
 
 # die WHAT WHY [HINT]: ends the script with the project's kind of message.

@@ -14,8 +14,8 @@ setup() {
     completions=$IPCNS_TREE/completions
 }
 
-commands=(run exec create attach delete list pids identify monitor limits clear)
-tables=(list pids identify limits)
+commands=(run exec create attach delete list pids identify monitor show limits clear)
+tables=(list pids identify show limits)
 
 # same WHAT A B: two lists, one word a line, hold the same words.
 same() {
@@ -123,12 +123,22 @@ fish_options() { # COMMAND
 
         arguments=(--json -o "$(paste -sd , <<<"$columns")")
         [[ $command != pids ]] || arguments+=(self)
+        # For show, what all kinds have together: so there has to be one of each.
+        if [[ $command == show ]]; then
+            name=$(unique_name)
+            ipcns create "$name"
+            # shellcheck disable=SC2016 # for the inner shell
+            ipcns exec "$name" -- sh -c 'ipcmk -Q; ipcmk -M 1; ipcmk -S 1
+                for kind in mq psem pshm; do "$1" make $kind /one; done' - "$IPCNS_BUILD/tests/bin/posix_ipc"
+            arguments+=("$name")
+        fi
         keys=$(ipcns "$command" "${arguments[@]}" 2>/dev/null | python3 -c '
 import json, sys
 value = json.load(sys.stdin)
-for part in value.values():
-    if isinstance(part, list) and part and isinstance(part[0], dict): value = part[0]
-print("\n".join(value))')
+keys = set()
+for name, part in value.items():
+    if name != "unseen" and isinstance(part, list) and part and isinstance(part[0], dict): keys |= part[0].keys()
+print("\n".join(keys or value))')
         in_page=$(awk '/^# COLUMNS/ {on = 1} on && column {print $2; column = 0} on && /^\|  [A-Z]/ {column = 1}' \
             "$man/ipcns-$command.1.scd")
         same "$command, keys in the manual page" "$keys" "$in_page"

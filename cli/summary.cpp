@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// ipcns show --summary: objects and bytes of each kind beside the limits, with a bar, so that what is nearly full is seen at
+// once.
+#include "show.hpp"
+
+#include <ipcns/limits.hpp>
+#include <ipcns/text.hpp>
+
+#include <fmt/format.h>
+
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace ipcns::cli {
+namespace {
+
+struct Line {
+    Kind kind;
+    const char* what;
+    std::optional<std::uint64_t> used;
+    std::optional<std::uint64_t> limit; // nothing: there is none
+    const char* limit_name;
+    bool bytes;
+};
+
+constexpr std::size_t bar_width = 20;
+
+std::string bar(double part) {
+    const auto full = static_cast<std::size_t>(std::clamp(part, 0.0, 1.0) * bar_width + 0.5);
+    return "[" + std::string(full, '#') + std::string(bar_width - full, '.') + "]";
+}
+
+std::vector<Line> measure(const Place& place, Kinds kinds) {
+    std::vector<LimitUse> limits;
+    SysvUsage sysv;
+    std::uint64_t message_bytes = 0;
+    place.ipc.call([&] {
+        limits = read_limit_use();
+        sysv = sysv_usage();
+        for (const auto& queue : list_queues()) message_bytes += queue.bytes;
+    });
+    const auto find = [&](std::string_view name) -> LimitUse {
+        for (const auto& limit : limits) {
+            if (name == limit.key->name) return limit;
+        }
+        return {};
+    };
+    const auto limit_of = [&](std::string_view name) { return find(name).value; };
+    std::vector<Line> lines;
+    const auto add = [&](Line line) {
+        if (kinds.has(line.kind)) lines.push_back(line);
+    };
+    add({Kind::msg, "queues", sysv.queues, limit_of("msgmni"), "msgmni", false});
+    add({Kind::msg, "bytes in them", message_bytes, {}, nullptr, true});
+    add({Kind::sem, "sets", sysv.semaphore_sets, limit_of("semmni"), "semmni", false});
+    add({Kind::sem, "semaphores", sysv.semaphores, limit_of("semmns"), "semmns", false});
+    add({Kind::shm, "segments", sysv.segments, limit_of("shmmni"), "shmmni", false});
+    // The limit is in pages, and without being set it is more than any machine has.
+    const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    std::optional<std::uint64_t> room = limit_of("shmall");
+    if (room && *room > UINT64_MAX / page / 2)
+        room.reset();
+    else if (room)
+        room = *room * page;
+    add({Kind::shm, "bytes in them", sysv.segment_bytes, room, room ? "shmall" : nullptr, true});
+    const LimitUse queues = find("queues_max");
+    add({Kind::mq, "queues", queues.used, queues.value, "queues_max", false});
+    if (!kinds.has(Kind::psem) && !kinds.has(Kind::pshm)) return lines;
+    const Fd folder = shared_folder(place);
+    std::optional<SharedFolder> files;
+    if (folder) files = list_shared(folder.get());
+    using Count = std::optional<std::uint64_t>;
+    add({Kind::psem, "semaphores", files ? Count(files->semaphores.size()) : Count(), {}, nullptr, false});
+    add({Kind::pshm, "objects", files ? Count(files->memory.size()) : Count(), {}, nullptr, false});
+    struct statfs about {};
+    if (folder && ::fstatfs(folder.get(), &about) == 0) {
+        const auto block = static_cast<std::uint64_t>(about.f_bsize);
+        const Count size = about.f_blocks == 0 ? Count() : Count(about.f_blocks * block);
+        add({Kind::pshm, "bytes in /dev/shm", (about.f_blocks - about.f_bfree) * block, size,
+             size ? "/dev/shm" : nullptr, true});
+    }
+    return lines;
+}
+
+} // namespace
+
+void show_summary(const Place& place, Kinds kinds, const Format& format, bool bytes) {
+    Format table{{{"KIND", "kind"},
+                  {"WHAT", "what"},
+                  {"USED", "used", true},
+                  {"LIMIT", "limit", true},
+                  {"USE%", "percent", true},
+                  {"", "bar"},
+                  {"LIMITED BY", "limited_by"}},
+                 "KIND,WHAT,USED,LIMIT,USE%,,LIMITED BY"};
+    table.follow(format);
+    std::vector<std::vector<Cell>> rows;
+    for (const auto& line : measure(place, kinds)) {
+        const auto number = [&](const std::optional<std::uint64_t>& n) -> Cell {
+            if (!n) return {"-", Json()};
+            return {line.bytes && !bytes ? format_size(*n) : std::to_string(*n), *n};
+        };
+        std::optional<double> part;
+        if (line.used && line.limit)
+            part =
+                *line.limit == 0 ? 1.0 : static_cast<double>(*line.used) / static_cast<double>(*line.limit);
+        rows.push_back({{word_of(line.kind), word_of(line.kind)},
+                        {line.what, line.what},
+                        number(line.used),
+                        number(line.limit),
+                        {part ? fmt::format("{:.0f}%", std::floor(*part * 100)) : "-",
+                         part ? Json(std::floor(*part * 10000) / 100) : Json()},
+                        {part ? bar(*part) : "", Json(Json::value_t::discarded)},
+                        {line.limit_name != nullptr ? line.limit_name : "-",
+                         line.limit_name != nullptr ? Json(line.limit_name) : Json()}});
+    }
+    if (!format.json()) {
+        table.print(rows);
+        return;
+    }
+    Json summary = Json::array();
+    for (const auto& row : rows) summary.push_back(table.object(row));
+    fmt::print("{}\n", Json{{"namespace", {{"ns", place.ipc.id().inode}}}, {"summary", summary}}.dump(4));
+}
+
+} // namespace ipcns::cli
