@@ -230,15 +230,15 @@ def must_show(row, command, wanted, inside=()):
 
 
 def row_show(options, row, peer, target):
-    rounds = min(options.runs, 30 if options.quick else 200)
-    result = against(options, SHOW, peer, target, rounds, inside=segments(4096))
-    result["growth"] = []
-    for count in (4096, 32768):
-        inside = segments(count)
+    counts = (4096, 32768)
+    for count in counts:
         for command in (SHOW, peer) if target else (SHOW,):  # the floor prints nothing
-            must_show(row, command, count, inside)
-        measured = compare(min(rounds, 5 if options.quick else 20), SHOW, peer, inside)
-        result["growth"].append({"of": "segments", "count": count, **measured})
+            must_show(row, command, count, segments(count))
+    rounds = min(options.runs, 30 if options.quick else 200)
+    result = against(options, SHOW, peer, target, rounds, inside=segments(counts[0]))
+    rounds = min(rounds, 5 if options.quick else 20)
+    result["growth"] = [{"of": "segments", "count": count, **compare(rounds, SHOW, peer, segments(count))}
+                        for count in counts]
     return result
 
 
@@ -257,8 +257,8 @@ def row_show_floor(options):
 def row_show_all(options):
     namespaces, objects = 1000, 10
     with crowd(namespaces, objects):
-        for command in (EVERYTHING, LOOP):
-            must_show("show-all", command, namespaces * objects)
+        must_show("show-all", EVERYTHING, namespaces * objects)
+        must_show("show-all", LOOP, namespaces * (objects + 10))  # and its headings
         return against(options, EVERYTHING, LOOP, 0.005, 3 if options.quick else 10, cross_check=False)
 
 
