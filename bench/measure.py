@@ -12,6 +12,7 @@ import math
 import os
 import pathlib
 import platform
+import shlex
 import signal
 import statistics
 import subprocess
@@ -53,7 +54,7 @@ def tool(name):
 
 def shown(command):
     """The command as a reader would type it."""
-    return " ".join(command).replace(f"{TOOLS}/", "").replace(f"{BUILD}/bin/", "")
+    return shlex.join(command).replace(f"{TOOLS}/", "").replace(f"{BUILD}/bin/", "")
 
 
 # --- Statistics ---
@@ -68,9 +69,11 @@ def interval(values):
     return statistics.median(values), low, high
 
 
-def pair(rounds, *commands):
-    """Runs the commands in turn, one by one, and returns for each its samples and means."""
-    words = [tool("pair"), "-n", str(rounds), "-w", str(min(5, rounds)), "-q", str(PATIENCE), "--json"]
+def pair(rounds, *commands, inside=()):
+    """Runs the commands in turn, one by one, and returns for each its samples and means; below the command
+    `inside`, which makes what they are to look at."""
+    words = [*inside, tool("pair"), "-n", str(rounds), "-w", str(min(5, max(1, rounds // 4))),
+             "-q", str(PATIENCE), "--json"]
     for i, command in enumerate(commands):
         words += (["::"] if i else []) + list(command)
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True)
@@ -79,8 +82,8 @@ def pair(rounds, *commands):
     return json.loads(done.stdout)["commands"]
 
 
-def compare(rounds, ours, peer):
-    a, b = pair(rounds, ours, peer)
+def compare(rounds, ours, peer, inside=()):
+    a, b = pair(rounds, ours, peer, inside=inside)
     ratio, low, high = interval([x / y for x, y in zip(a["wall_us"], b["wall_us"])])
     return {
         "ours": shown(ours), "peer": shown(peer), "rounds": rounds,
@@ -96,15 +99,15 @@ def disturbed(*results):
     return sum(samples) / len(samples)
 
 
-def hyperfine(rounds, ours, peer):
+def hyperfine(rounds, ours, peer, inside=()):
     """The same by another tool: batches in turn, the median of the batches' ratios."""
     batches, runs = 6, max(5, rounds // 12)
     ratios = []
     for batch in range(batches):
         commands = [ours, peer] if batch % 2 == 0 else [peer, ours]
         with tempfile.NamedTemporaryFile(suffix=".json") as file:
-            words = ["hyperfine", "-N", "--style", "none", "--warmup", "2", "--runs", str(runs),
-                     "--export-json", file.name, *map(" ".join, commands)]
+            words = [*inside, "hyperfine", "-N", "--style", "none", "--warmup", "2", "--runs", str(runs),
+                     "--export-json", file.name, *map(shlex.join, commands)]
             subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             results = [result["median"] for result in json.load(file)["results"]]
         ratios.append(results[0] / results[1] if batch % 2 == 0 else results[1] / results[0])
@@ -113,13 +116,14 @@ def hyperfine(rounds, ours, peer):
 
 # --- The rows ---
 
-def against(options, ours, peer, target, rounds=None, cross_check=True):
+def against(options, ours, peer, target, rounds=None, cross_check=True, inside=()):
+    """A row. Without a target it is shown for information."""
     rounds = rounds or options.runs
-    result = compare(rounds, ours, peer)
+    result = compare(rounds, ours, peer, inside)
     result["target"] = target
-    result["met"] = result["ratio"] <= target
+    result["met"] = None if target is None else result["ratio"] <= target
     if cross_check:
-        result["hyperfine"] = hyperfine(rounds, ours, peer)
+        result["hyperfine"] = hyperfine(rounds, ours, peer, inside)
     return result
 
 
@@ -157,8 +161,8 @@ def row_exec(options):
 
 
 @contextlib.contextmanager
-def crowd(count):
-    """That many processes, each in an IPC namespace of its own."""
+def crowd(count, objects=0):
+    """That many processes, each in an IPC namespace of its own with so many objects."""
     def limit(path):
         return int(pathlib.Path(path).read_text())
     processes = sum(1 for entry in os.listdir("/proc") if entry.isdigit())
@@ -166,12 +170,12 @@ def crowd(count):
                          ("/proc/sys/kernel/pid_max", count + processes + 1000),
                          ("/proc/sys/kernel/threads-max", count + processes + 1000)):
         if limit(path) < needed:
-            die("bench: row list", f"{path} is {limit(path)}: {needed} are needed", f"echo {needed} > {path}")
+            die("bench", f"{path} is {limit(path)}: {needed} are needed", f"echo {needed} > {path}")
     pipe = subprocess.PIPE
-    with subprocess.Popen([tool("many"), str(count)], stdin=pipe, stdout=pipe) as helper:
+    with subprocess.Popen([tool("many"), str(count), str(objects)], stdin=pipe, stdout=pipe) as helper:
         try:
             if helper.stdout.readline() != b"ready\n":
-                die("bench: row list", f"cannot make {count} namespaces", "see above")
+                die("bench", f"cannot make {count} namespaces", "see above")
             yield
         finally:
             helper.stdin.close()
@@ -194,11 +198,76 @@ def row_list(options):
                     die("bench: row list", f"'{shown(command)}' shows {lines(command)} of {count} namespaces")
             plain = [*ours, "--fds=never"]
             measured = compare(rounds, plain, peer)
-            growth.append({"namespaces": count, **measured})
+            growth.append({"of": "namespaces", "count": count, **measured})
             if count == 5000:
                 result = against(options, ours, peer, 0.20, rounds, cross_check=False)
     result["growth"] = growth
     return result
+
+
+# --- What is in namespaces ---
+
+SHOW = [IPCNS, "show", "self", "shm"]
+EVERYTHING = [IPCNS, "show", "--all"]
+HOLDERS = [IPCNS, "show", "self", "shm", "--holders"]
+LOOP = ["sh", "-c", "for pid in $(lsns -t ipc -n -o PID); do nsenter -t $pid -i ipcs || :; done"]
+GREP = ["sh", "-c", "grep -s SYSV /proc/*/maps || :"]  # which fails when a process has gone in between
+
+
+def segments(count, *holders):
+    """The command that makes so many segments in a namespace of its own and becomes the words that follow."""
+    return [tool("segments"), ",".join(map(str, (count, *holders)))]
+
+
+def must_show(row, command, wanted, inside=()):
+    """That a command does the work that is measured: prints as many lines as there are things to print."""
+    done = subprocess.run([*inside, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        die(f"bench: row {row}", f"'{shown(command)}' ended with status {done.returncode}", done.stderr.strip())
+    printed = done.stdout.count("\n")
+    if printed < wanted:
+        die(f"bench: row {row}", f"'{shown(command)}' prints {printed} lines, less than {wanted}")
+
+
+def row_show(options, row, peer, target):
+    counts = (4096, 32768)
+    for count in counts:
+        for command in (SHOW, peer) if target else (SHOW,):  # the floor prints nothing
+            must_show(row, command, count, segments(count))
+    rounds = min(options.runs, 30 if options.quick else 200)
+    result = against(options, SHOW, peer, target, rounds, inside=segments(counts[0]))
+    rounds = min(rounds, 5 if options.quick else 20)
+    result["growth"] = [{"of": "segments", "count": count, **compare(rounds, SHOW, peer, segments(count))}
+                        for count in counts]
+    return result
+
+
+def row_show_ipcs(options):
+    return row_show(options, "show-ipcs", ["ipcs", "-m"], 0.15)
+
+
+def row_show_lsipc(options):
+    return row_show(options, "show-lsipc", ["lsipc", "-m"], 0.12)
+
+
+def row_show_floor(options):
+    return row_show(options, "show-floor", [tool("shmctl")], None)
+
+
+def row_show_all(options):
+    namespaces, objects = 1000, 10
+    with crowd(namespaces, objects):
+        must_show("show-all", EVERYTHING, namespaces * objects)
+        must_show("show-all", LOOP, namespaces * (objects + 10))  # and its headings
+        return against(options, EVERYTHING, LOOP, 0.005, 3 if options.quick else 10, cross_check=False)
+
+
+def row_show_holders(options):
+    inside = segments(1000, 100, 2000)
+    must_show("show-holders", HOLDERS, 1000, inside)
+    must_show("show-holders", GREP, 2000, inside)
+    rounds = min(options.runs, 30 if options.quick else 200)
+    return against(options, HOLDERS, GREP, None, rounds, inside=inside)
 
 
 class Memory:
@@ -285,7 +354,8 @@ def row_leak(options):
 
 ROWS = {
     "floor": row_floor, "unshare": row_unshare, "bwrap": row_bwrap, "exec": row_exec, "list": row_list,
-    "leak": row_leak,
+    "show-ipcs": row_show_ipcs, "show-lsipc": row_show_lsipc, "show-floor": row_show_floor,
+    "show-all": row_show_all, "show-holders": row_show_holders, "leak": row_leak,
 }
 
 
@@ -375,16 +445,25 @@ def machine():
 
 
 def yes(met):
-    return "yes" if met else "**no**"
+    return "" if met is None else "yes" if met else "**no**"
 
 
 def duration(us):
     return f"{us / 1000:.3f} ms" if us < 10000 else f"{us / 1000:.1f} ms"
 
 
+def ratio(value):
+    return f"{value:.3f}" if value >= 0.1 else f"{value:.4f}"
+
+
+def to_reach(target):
+    return "" if target is None else f"{target:.2f}" if target >= 0.1 else f"{target:g}"
+
+
 def table(headings, rows):
     lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |"
+                     for line in lines) + "\n"
 
 
 def startup_report(result):
@@ -407,8 +486,8 @@ def compared_report(compared):
     text = table(
         ["row", "ours", "median", "peer", "median", "ratio (95 %)", "to reach", "met", "by hyperfine"],
         [[name, f"`{r['ours']}`", duration(r["ours_us"]), f"`{r['peer']}`", duration(r["peer_us"]),
-          f"{r['ratio']:.3f} ({r['ratio_low']:.3f} to {r['ratio_high']:.3f})", f"{r['target']:.2f}",
-          yes(r["met"]), f"{r['hyperfine']:.3f}" if "hyperfine" in r else ""]
+          f"{ratio(r['ratio'])} ({ratio(r['ratio_low'])} to {ratio(r['ratio_high'])})", to_reach(r["target"]),
+          yes(r["met"]), ratio(r["hyperfine"]) if "hyperfine" in r else ""]
          for name, r in compared.items()])
     rounds = ", ".join(f"{r['rounds']} ({name})" for name, r in compared.items())
     text += f"\nRounds: {rounds}. The ratio is the median of the ratios within each round.\n"
@@ -421,11 +500,15 @@ def compared_report(compared):
 
 def growth_report(growth):
     return "Cost grows with what there is:\n\n" + table(
-        ["namespaces", "ours", "median", "for one", "peer", "median", "for one", "ratio"],
-        [[g["namespaces"],
-          f"`{g['ours']}`", duration(g["ours_us"]), f"{g['ours_us'] / g['namespaces']:.1f} us",
-          f"`{g['peer']}`", duration(g["peer_us"]), f"{g['peer_us'] / g['namespaces']:.1f} us",
-          f"{g['ratio']:.3f}"] for g in growth])
+        ["what there is", "ours", "median", "for one", "peer", "median", "for one", "ratio"],
+        [[f"{g['count']} {g['of']}",
+          f"`{g['ours']}`", duration(g["ours_us"]), for_one(g["ours_us"] / g["count"]),
+          f"`{g['peer']}`", duration(g["peer_us"]), for_one(g["peer_us"] / g["count"]),
+          ratio(g["ratio"])] for g in growth])
+
+
+def for_one(us):
+    return f"{us:.1f} us" if us >= 10 else f"{us:.2f} us"
 
 
 def leak_report(leak):
@@ -459,8 +542,9 @@ def report(about, results, info):
     compared = {name: result for name, result in results.items() if "target" in result}
     if compared:
         parts.append(compared_report(compared))
-    if "list" in results:
-        parts.append(growth_report(results["list"]["growth"]))
+    growth = [entry for result in results.values() for entry in result.get("growth", ())]
+    if growth:
+        parts.append(growth_report(growth))
     if "leak" in results:
         parts.append(leak_report(results["leak"]))
     if info:
