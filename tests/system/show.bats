@@ -4,7 +4,7 @@
 # show: what it says is what the kernel says (ipcs, /proc/sysvipc and perl's raw calls inside the namespace tell that), for
 # all six kinds, from outside; who holds and who waits; states; and what it does with names, worlds and words that are odd.
 
-# shellcheck disable=SC2016,SC2154 # inner shells and perl expand the scripts; pid is names.bash's
+# shellcheck disable=SC1003,SC2016,SC2154 # backslashes are meant; inner shells and perl expand the scripts; pid is names.bash's
 
 load common
 load names
@@ -54,7 +54,7 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
     ipcns show "$name" -q --json >json
     jq -e '.msg | length == 1' json
     # key msqid perms cbytes qnum lspid lrpid uid gid cuid cgid stime rtime ctime
-    read -r key id perms bytes messages lspid _ uid _ cuid _ stime _ ctime <<<"$(sed -n 2p kernel)"
+    read -r key id perms bytes messages lspid _ _ _ _ _ stime _ ctime <<<"$(sed -n 2p kernel)"
     jq -e --argjson key "$key" --argjson id "$id" --arg perms "$perms" --argjson bytes "$bytes" --argjson n "$messages" \
         --argjson pid "$lspid" --argjson s "$stime" --argjson c "$ctime" '.msg[0] |
         .id == $id and .mode == $perms and .bytes == $bytes and .messages == $n and .last_sender == $pid
@@ -71,7 +71,7 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
     jq -e '.pshm[0] | .name == "/obj-pshm" and .bytes == 0 and .allocated == 0' json
     jq -e --arg name "$name" --argjson ns "$(inode "$(ns_of_name "$name")")" '.namespace == {ns: $ns, name: $name}' json
     # The caller sees nothing of it.
-    [[ -z $(ipcns show pshm -q -n -o OBJECT | grep -x 'pshm:/obj-pshm') ]]
+    run ! grep -qx pshm:/obj-pshm <(ipcns show pshm -q -n -o OBJECT)
     [[ $(ipcns show "$name" -q -n -o OBJECT | tr '\n' ' ') == 'msg:0 sem:0 shm:0 mq:/obj-mq psem:/obj-psem pshm:/obj-pshm ' ]]
 }
 
@@ -190,12 +190,12 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
 }
 
 @test "--all: every namespace in one table, each with its own, a shared /dev/shm once" {
-    other=$(unique_name)
-    ipcns create "$other"
+    second=$(unique_name)
+    ipcns create "$second"
     inside ipcmk -M 4096 >made
-    ipcns exec "$other" -- sh -c 'ipcmk -Q; "$1" make pshm /theirs; "$1" make mq /q' - "$programs/posix_ipc" >made
+    ipcns exec "$second" -- sh -c 'ipcmk -Q; "$1" make pshm /theirs; "$1" make mq /q' - "$programs/posix_ipc" >made
     a=$(inode "$(ns_of_name "$name")")
-    b=$(inode "$(ns_of_name "$other")")
+    b=$(inode "$(ns_of_name "$second")")
     run -0 ipcns show --all -q
     [[ ${lines[0]} =~ ^\ *NS\ OBJECT\ +KEY ]]
     [[ $(grep -cE "^ *$a " <<<"$output") == 1 && $(grep -E "^ *$a " <<<"$output") == *' shm:0 '* ]]
