@@ -126,21 +126,6 @@ void set_keeper_apart(int proc, InventoryEntry& entry) {
     describe_first(proc, entry);
 }
 
-// Opens the namespace of an entry, by whatever keeps it alive.
-std::optional<Namespace> open_entry(const InventoryEntry& entry) {
-    try {
-        for (const auto* pids : {&entry.keepers, &entry.processes}) {
-            for (const pid_t pid : *pids) {
-                Namespace found = Namespace::from_pid(pid);
-                if (found.id() == entry.id) return found;
-            }
-        }
-        return Namespace::from_inode(entry.id.inode);
-    } catch (const Error&) {
-        return std::nullopt;
-    }
-}
-
 Contents contents_inside() {
     const SysvUsage usage = sysv_usage();
     Contents contents{usage.objects(), usage.segment_bytes};
@@ -153,6 +138,32 @@ Contents contents_inside() {
 }
 
 } // namespace
+
+std::optional<Namespace> open_namespace(const InventoryEntry& entry) {
+    try {
+        for (const auto* pids : {&entry.keepers, &entry.processes}) {
+            for (const pid_t pid : *pids) {
+                Namespace found = Namespace::from_pid(pid);
+                if (found.id() == entry.id) return found;
+            }
+        }
+    } catch (const Error&) {
+        // Gone by now, or not ours to look at; maybe something else keeps it.
+    }
+    for (const auto& mount : entry.mounts) {
+        try {
+            Namespace found = Namespace::from_path(mount);
+            if (found.id() == entry.id) return found;
+        } catch (const Error&) {
+            // A path of another mount namespace, which is something else here or nothing.
+        }
+    }
+    try {
+        return Namespace::from_inode(entry.id.inode);
+    } catch (const Error&) {
+        return std::nullopt;
+    }
+}
 
 std::optional<Process> describe_process(pid_t pid) { return describe(procfs::open_proc().get(), pid); }
 
@@ -196,7 +207,7 @@ Inventory Inventory::take(const InventoryOptions& options) {
         entry.id = {device, inode};
         return entry;
     };
-    std::unordered_map<ino_t, pid_t> mount_namespaces;
+    auto& mount_namespaces = inventory.mount_namespaces;
     for (auto& share : shares) { // in the order of the processes
         inventory.unseen += share.unseen;
         for (const auto& [inode, pid] : share.inside) entry_of(inode).processes.push_back(pid);
@@ -230,7 +241,7 @@ Inventory Inventory::take(const InventoryOptions& options) {
     }
     if (options.contents) {
         for (auto& entry : inventory.entries) {
-            const auto opened = open_entry(entry);
+            const auto opened = open_namespace(entry);
             if (!opened) continue;
             try {
                 entry.contents = opened->call(contents_inside);

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -56,11 +57,16 @@ struct IPCNS_API Inventory {
     std::vector<InventoryEntry> entries; ///< in ascending order of inode
     std::size_t unseen = 0;              ///< processes that the caller may not look at
     bool descriptors_searched = false;
+    std::map<ino_t, pid_t>
+        mount_namespaces; ///< those that were seen, by number, and the lowest process in each
 
     /// Works on a few threads of its own.
     /// @throws Error when /proc cannot be read.
     [[nodiscard]] static Inventory take(const InventoryOptions& options = {});
 };
+
+/// Opens the namespace of an entry, by whatever keeps it alive; nothing when that is gone or may not be looked at.
+[[nodiscard]] IPCNS_API std::optional<Namespace> open_namespace(const InventoryEntry& entry);
 
 /// The processes that have a thread in the namespace @p id, in ascending order, without what the caller may
 /// not see.

@@ -1,0 +1,553 @@
+// SPDX-License-Identifier: Apache-2.0
+// All six kinds together. The System V objects and the queues are looked at from inside the namespace; the files of a
+// /dev/shm from where we are, by a descriptor of it. What is in which state follows from the records, from who still
+// runs, and, for what the kernel keeps no count of, from one pass over all processes.
+#include <ipcns/objects.hpp>
+
+#include "error.hpp"
+#include "parallel.hpp"
+#include "procfs.hpp"
+
+#include <ipcns/inventory.hpp>
+#include <ipcns/text.hpp>
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <set>
+#include <thread>
+#include <unordered_map>
+
+namespace ipcns {
+namespace {
+
+using Seconds = std::chrono::sys_seconds;
+
+// ---- Users -------------------------------------------------------------------------------------------------------
+
+// One line of a uid_map: what is called `inside` in it is called `outside` in the user namespace around it.
+struct IdRange {
+    std::uint64_t inside, outside, count;
+};
+
+std::vector<IdRange> read_id_map(const char* path) {
+    std::vector<IdRange> ranges;
+    const auto text = procfs::read_file(AT_FDCWD, path);
+    const char* at = text ? text->data() : nullptr;
+    const char* const end = text ? at + text->size() : nullptr;
+    while (at != end) {
+        IdRange range{};
+        for (std::uint64_t* number : {&range.inside, &range.outside, &range.count}) {
+            while (at != end && (*at == ' ' || *at == '\n')) ++at;
+            at = std::from_chars(at, end, *number).ptr;
+        }
+        if (range.count != 0) ranges.push_back(range);
+        while (at != end && *at == '\n') ++at;
+    }
+    return ranges;
+}
+
+// Translates what a look from within another user namespace calls somebody into what the caller calls him.
+class Ids {
+public:
+    // Of the user namespace that the calling thread is in by now, if that is not @p outside.
+    explicit Ids(ino_t outside) {
+        if (user_namespace() == outside) return;
+        users_ = read_id_map("/proc/thread-self/uid_map");
+        groups_ = read_id_map("/proc/thread-self/gid_map");
+    }
+    static ino_t user_namespace() {
+        return procfs::namespace_inode(AT_FDCWD, "/proc/thread-self/ns/user", "user");
+    }
+    void operator()(Ownership& who) const {
+        for (uid_t* id : {&who.owner, &who.creator}) *id = outside(users_, *id);
+        for (gid_t* id : {&who.group, &who.creator_group}) *id = outside(groups_, *id);
+    }
+    void operator()(FileOwnership& who) const {
+        who.owner = outside(users_, who.owner);
+        who.group = outside(groups_, who.group);
+    }
+
+private:
+    static std::uint32_t outside(const std::vector<IdRange>& ranges, std::uint32_t id) {
+        for (const auto& range : ranges) {
+            if (id >= range.inside && id - range.inside < range.count)
+                return static_cast<std::uint32_t>(range.outside + (id - range.inside));
+        }
+        return id;
+    }
+
+    std::vector<IdRange> users_, groups_;
+};
+
+// ---- Looking -----------------------------------------------------------------------------------------------------
+
+template <class Record, class Item>
+void fill(std::vector<Item>& items, std::vector<Record> records) {
+    items.reserve(records.size());
+    for (auto& record : records) items.emplace_back().record = std::move(record);
+}
+
+void look_at_semaphores(Objects& objects) {
+    std::size_t refused = 0;
+    std::erase_if(objects.sem, [&](SeenSet& set) {
+        try {
+            set.semaphores = read_semaphores(set.record.id);
+        } catch (const Error& error) {
+            if (error.code().value() != EACCES) return true; // it is gone
+            ++refused;
+        }
+        return false;
+    });
+    if (refused != 0)
+        objects.unseen.push_back({Kind::sem, refused, "only who may read a set learns its values"});
+}
+
+void look_at_queues(Objects& objects, QueueMounts* mounts) {
+    QueueFolder opened;
+    int folder = -1;
+    try {
+        if (mounts != nullptr) folder = mounts->mount();
+        if (mounts != nullptr && folder < 0) return; // a kernel without POSIX queues
+    } catch (const Error&) {
+        // No right to mount anything: there is another way.
+    }
+    if (folder < 0) {
+        opened = open_queues();
+        if (opened.missing == QueueFolder::Missing::no_queues) return;
+        if (!opened) {
+            objects.unseen.push_back({Kind::mq, 0, opened.why});
+            return;
+        }
+        folder = opened.folder.get();
+    }
+    fill(objects.mq, list_posix_queues(folder));
+    const auto refused = static_cast<std::size_t>(std::count_if(
+        objects.mq.begin(), objects.mq.end(), [](const auto& seen) { return !seen.record.readable(); }));
+    if (refused != 0)
+        objects.unseen.push_back({Kind::mq, refused, "only who may read a queue learns what is in it"});
+}
+
+// What a thread in the namespace sees.
+void look_inside(Objects& objects, const LookOptions& options, ino_t user_namespace,
+                 QueueMounts* mounts = nullptr) {
+    const auto guard = [&](Kind kind, auto look) {
+        if (!options.kinds.has(kind)) return;
+        try {
+            look();
+        } catch (const Error& error) {
+            objects.unseen.push_back({kind, 0, error.what()});
+        }
+    };
+    guard(Kind::msg, [&] { fill(objects.msg, list_queues()); });
+    guard(Kind::sem, [&] { fill(objects.sem, list_semaphore_sets()); });
+    guard(Kind::shm, [&] {
+        fill(objects.shm, list_segments(options.memory ? SegmentMemory::read : SegmentMemory::skip));
+    });
+    if (options.semaphores || options.states) guard(Kind::sem, [&] { look_at_semaphores(objects); });
+    guard(Kind::mq, [&] { look_at_queues(objects, mounts); });
+    const Ids ids(user_namespace);
+    for (auto& seen : objects.msg) ids(seen.record.who);
+    for (auto& seen : objects.sem) ids(seen.record.who);
+    for (auto& seen : objects.shm) ids(seen.record.who);
+    for (auto& seen : objects.mq) ids(seen.record.who);
+}
+
+bool wants_files(const LookOptions& options) {
+    return options.kinds.has(Kind::psem) || options.kinds.has(Kind::pshm);
+}
+
+void look_at_files(Objects& objects, const LookOptions& options, int folder) {
+    SharedFolder found;
+    try {
+        found = list_shared(folder);
+    } catch (const Error& error) {
+        for (const Kind kind : {Kind::psem, Kind::pshm}) {
+            if (options.kinds.has(kind)) objects.unseen.push_back({kind, 0, error.what()});
+        }
+        return;
+    }
+    if (options.kinds.has(Kind::psem)) {
+        fill(objects.psem, std::move(found.semaphores));
+        const auto refused = static_cast<std::size_t>(std::count_if(
+            objects.psem.begin(), objects.psem.end(), [](const auto& seen) { return !seen.record.value; }));
+        if (refused != 0)
+            objects.unseen.push_back({Kind::psem, refused, "only who may read a semaphore learns its value"});
+    }
+    if (!options.kinds.has(Kind::pshm)) return;
+    fill(objects.pshm, std::move(found.memory));
+    objects.others = found.others;
+    if (found.unseen != 0)
+        objects.unseen.push_back(
+            {Kind::pshm, found.unseen, "they are in folders that may not be looked into"});
+}
+
+// ---- States ------------------------------------------------------------------------------------------------------
+
+// Whether processes still run. Each is looked up once.
+class Running {
+public:
+    Running() {
+        struct timespec now {};
+        struct timespec up {};
+        ::clock_gettime(CLOCK_REALTIME, &now);
+        ::clock_gettime(CLOCK_BOOTTIME, &up);
+        boot_ = now.tv_sec - up.tv_sec;
+    }
+
+    // True when the process that had this number at @p when still has it: who began later is somebody else.
+    bool operator()(pid_t pid, const Moment& when) {
+        const auto [found, is_new] = started_.try_emplace(pid);
+        if (is_new) found->second = start_of(pid);
+        if (!found->second) return false;
+        constexpr std::chrono::seconds clock_adjustment{2};
+        return !when || *found->second <= *when + clock_adjustment;
+    }
+
+private:
+    std::optional<Seconds> start_of(pid_t pid) const {
+        if (::kill(pid, 0) != 0 && errno == ESRCH) return std::nullopt;
+        const std::string path = "/proc/" + std::to_string(pid) + "/stat";
+        const auto text = procfs::read_start(AT_FDCWD, path.c_str());
+        // Its name, in parentheses, may hold anything; the start is the 20th word behind it.
+        std::size_t at = text ? text->rfind(')') : std::string::npos;
+        if (at == std::string::npos) return Seconds{}; // hidden from us, but there
+        at += 2;
+        if (at < text->size() && ((*text)[at] == 'Z' || (*text)[at] == 'X')) return std::nullopt;
+        for (int word = 0; word < 19 && at != std::string::npos; ++word) {
+            at = text->find(' ', at);
+            if (at != std::string::npos) ++at;
+        }
+        std::uint64_t ticks = 0;
+        if (at != std::string::npos) std::from_chars(text->data() + at, text->data() + text->size(), ticks);
+        return Seconds{
+            std::chrono::seconds(boot_ + static_cast<std::int64_t>(ticks) / ::sysconf(_SC_CLK_TCK))};
+    }
+
+    std::int64_t boot_ = 0;
+    std::unordered_map<pid_t, std::optional<Seconds>> started_;
+};
+
+bool any_waits(const Holders* holders, std::initializer_list<Waiter::For> what) {
+    return holders != nullptr &&
+           std::any_of(holders->waiters.begin(), holders->waiters.end(), [&](const Waiter& waiter) {
+               return std::find(what.begin(), what.end(), waiter.what) != what.end();
+           });
+}
+
+// What the kernel has noted down of an object's users: whether one still runs, or all of them are gone.
+class Users {
+public:
+    explicit Users(Running& running) : running_(running) {}
+    void add(pid_t pid, const Moment& when) {
+        if (pid == 0) return;
+        known_ = true;
+        run_ = run_ || running_(pid, when);
+    }
+    [[nodiscard]] bool run() const { return run_; }
+    [[nodiscard]] bool gone() const { return known_ && !run_; }
+
+private:
+    Running& running_;
+    bool known_ = false;
+    bool run_ = false;
+};
+
+State state_of(const QueueRecord& queue, const Holders* holders, Running& running) {
+    if (any_waits(holders, {Waiter::For::send})) return State::full;
+    if (any_waits(holders, {Waiter::For::receive})) return State::waiting;
+    Users users(running);
+    users.add(queue.last_sender, queue.sent);
+    users.add(queue.last_receiver, queue.received);
+    return users.run() ? State::in_use : users.gone() ? State::orphan : State::idle;
+}
+
+State state_of(const SeenSet& set, const Holders* holders, Running& running) {
+    Users users(running);
+    const bool known = set.semaphores.has_value();
+    for (const auto& semaphore : set.semaphores.value_or(std::vector<SemaphoreState>{})) {
+        if (semaphore.waiting_increase != 0 || semaphore.waiting_zero != 0) return State::waiting;
+        users.add(semaphore.last, std::max(set.record.operated, set.record.changed));
+    }
+    if (holders != nullptr && !holders->waiters.empty()) return State::waiting;
+    if (!known) return State::unknown;
+    return users.run() ? State::in_use : users.gone() ? State::orphan : State::idle;
+}
+
+State state_of(const SegmentRecord& segment, Running& running) {
+    if (segment.removed) return State::removed;
+    if (segment.attached != 0) return State::in_use;
+    if (segment.creator_pid == 0)
+        return State::unknown; // a process of a pid namespace that is not ours to see
+    Users users(running);
+    users.add(segment.creator_pid, segment.changed);
+    users.add(segment.last_pid, std::max(segment.attach_time, segment.detach_time));
+    return users.gone() ? State::orphan : State::idle;
+}
+
+State state_of_file(const Holders* holders, bool some_unseen) {
+    if (holders != nullptr && (!holders->mappings.empty() || !holders->descriptors.empty()))
+        return State::in_use;
+    return some_unseen ? State::unknown : State::orphan;
+}
+
+State state_of(const PosixQueueRecord& queue, const Holders* holders, bool some_unseen, Running& running) {
+    if (any_waits(holders, {Waiter::For::send})) return State::full;
+    if (any_waits(holders, {Waiter::For::receive})) return State::waiting;
+    if (queue.notification && queue.notification->pid != 0 && running(queue.notification->pid, {}))
+        return State::in_use;
+    return state_of_file(holders, some_unseen);
+}
+
+State state_of(const NamedSemaphoreRecord& semaphore, const Holders* holders, bool some_unseen) {
+    const State state = state_of_file(holders, some_unseen);
+    // The count is in the file: a waiter that was killed may have left itself in it.
+    const bool counted = semaphore.waiters.value_or(0) != 0 && state != State::orphan;
+    return counted || any_waits(holders, {Waiter::For::futex}) ? State::waiting : state;
+}
+
+// One pass over all processes for all these objects, as far as it is needed.
+std::optional<HolderIndex> find_holders(const std::vector<const Objects*>& all, const LookOptions& options) {
+    HoldersOptions how;
+    std::vector<NamespaceId> spaces;
+    std::set<dev_t> devices;
+    bool files = false;
+    bool waits = false;
+    bool segments = false;
+    for (const Objects* objects : all) {
+        spaces.push_back(objects->ns);
+        for (const auto& seen : objects->mq) devices.insert(seen.record.file.device);
+        for (const auto& seen : objects->psem) devices.insert(seen.record.file.device);
+        for (const auto& seen : objects->pshm) devices.insert(seen.record.file.device);
+        waits = waits || !objects->msg.empty() || !objects->sem.empty() || !objects->mq.empty() ||
+                !objects->psem.empty();
+        segments = segments || !objects->shm.empty();
+    }
+    files = !devices.empty();
+    how.devices.assign(devices.begin(), devices.end());
+    how.mappings = files || (options.holders && segments);
+    how.descriptors = files;
+    how.waiters = waits;
+    how.since = options.holders;
+    if (!how.mappings && !how.descriptors && !how.waiters) return std::nullopt;
+    return HolderIndex::take(spaces, how);
+}
+
+void find_states(const std::vector<Objects*>& all, const LookOptions& options) {
+    if (!options.states && !options.holders) return;
+    const auto index = find_holders({all.begin(), all.end()}, options);
+    const std::size_t hidden = index ? index->unseen() : 0;
+    const bool some_unseen = index && (hidden != 0 || index->incomplete());
+    Running running;
+    for (Objects* objects : all) {
+        objects->unseen_processes = hidden;
+        const auto each = [&](auto& items, auto key_of, auto state) {
+            for (auto& seen : items) {
+                const Holders* holders = index ? key_of(seen.record) : nullptr;
+                if (options.states) seen.state = state(seen, holders);
+                if (options.holders && holders != nullptr) seen.holders = *holders;
+            }
+        };
+        const auto by_id = [&](const auto& record) { return index->of(objects->ns, record.id); };
+        const auto by_file = [&](const auto& record) { return index->of(record.file); };
+        each(objects->msg, by_id, [&](const auto& seen, const Holders* holders) {
+            return state_of(seen.record, holders, running);
+        });
+        each(objects->sem, by_id,
+             [&](const auto& seen, const Holders* holders) { return state_of(seen, holders, running); });
+        each(objects->shm, by_id,
+             [&](const auto& seen, const Holders* /*holders*/) { return state_of(seen.record, running); });
+        each(objects->mq, by_file, [&](const auto& seen, const Holders* holders) {
+            return state_of(seen.record, holders, some_unseen, running);
+        });
+        each(objects->psem, by_file, [&](const auto& seen, const Holders* holders) {
+            return state_of(seen.record, holders, some_unseen);
+        });
+        each(objects->pshm, by_file, [&](const auto& /*seen*/, const Holders* holders) {
+            return state_of_file(holders, some_unseen);
+        });
+    }
+}
+
+// ---- Everywhere --------------------------------------------------------------------------------------------------
+
+dev_t device_of(int fd) {
+    struct stat about {};
+    return ::fstat(fd, &about) == 0 ? about.st_dev : 0;
+}
+
+// Every /dev/shm that is found, and the namespace whose it is: that of the lowest process in the mount namespace, or the
+// one whose name it is registered under.
+std::vector<std::pair<NamespaceId, Fd>> shared_folders(const Inventory& inventory) {
+    std::vector<std::pair<NamespaceId, Fd>> folders;
+    std::set<dev_t> known;
+    const auto add = [&](const NamespaceId& space, Fd folder) {
+        if (folder && known.insert(device_of(folder.get())).second)
+            folders.emplace_back(space, std::move(folder));
+    };
+    for (const Registry& registry : {Registry::of_caller(), Registry::of_system()}) {
+        for (const auto& name : registry.list()) {
+            try {
+                Place place = registry.open(name.name);
+                // One that was attached may have another's.
+                if (!name.attached) add(name.id, std::move(place.shm));
+            } catch (const Error&) {
+                // Deleted just now, or not ours to open.
+            }
+        }
+    }
+    std::vector<std::pair<pid_t, NamespaceId>> lowest;
+    for (const auto& [mounts, pid] : inventory.mount_namespaces) {
+        const std::string path = "/proc/" + std::to_string(pid) + "/ns/ipc";
+        const ino_t inode = procfs::namespace_inode(AT_FDCWD, path.c_str());
+        const auto entry = std::find_if(inventory.entries.begin(), inventory.entries.end(),
+                                        [&](const auto& candidate) { return candidate.id.inode == inode; });
+        if (entry != inventory.entries.end()) lowest.emplace_back(pid, entry->id);
+    }
+    std::sort(lowest.begin(), lowest.end());
+    for (const auto& [pid, space] : lowest) {
+        const std::string path = "/proc/" + std::to_string(pid) + "/root/dev/shm";
+        add(space, Fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)));
+    }
+    return folders;
+}
+
+} // namespace
+
+const char* word_of(State state) noexcept {
+    switch (state) {
+    case State::removed: return "removed";
+    case State::full: return "full";
+    case State::waiting: return "waiting";
+    case State::in_use: return "in use";
+    case State::orphan: return "orphan";
+    case State::idle: return "-";
+    case State::unknown: break;
+    }
+    return "?";
+}
+
+ObjectName name_of(const QueueRecord& record) { return {Kind::msg, static_cast<int>(record.id), {}, {}}; }
+ObjectName name_of(const SemaphoreSetRecord& record) {
+    return {Kind::sem, static_cast<int>(record.id), {}, {}};
+}
+ObjectName name_of(const SegmentRecord& record) { return {Kind::shm, static_cast<int>(record.id), {}, {}}; }
+ObjectName name_of(const PosixQueueRecord& record) { return {Kind::mq, {}, {}, record.name}; }
+ObjectName name_of(const NamedSemaphoreRecord& record) { return {Kind::psem, {}, {}, record.name}; }
+ObjectName name_of(const SharedMemoryRecord& record) { return {Kind::pshm, {}, {}, record.name}; }
+
+Fd shared_folder(const Place& place) {
+    if (place.shm) return Fd(::fcntl(place.shm.get(), F_DUPFD_CLOEXEC, 3));
+    if (place.ipc.id() == Namespace::current().id())
+        return Fd(::open("/dev/shm", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    return {};
+}
+
+bool may_be_unmapped(uid_t id) noexcept {
+    static const uid_t overflow = [] {
+        const auto text = procfs::read_start(AT_FDCWD, "/proc/sys/kernel/overflowuid");
+        uid_t number = 65534;
+        if (text) std::from_chars(text->data(), text->data() + text->size(), number);
+        return number;
+    }();
+    if (id != overflow) return false;
+    static const bool everybody_has_a_name = [] {
+        std::uint64_t count = 0;
+        for (const auto& range : read_id_map("/proc/self/uid_map")) count += range.count;
+        return count >= 0xFFFFFFFF;
+    }();
+    return !everybody_has_a_name;
+}
+
+Objects look(const Place& place, const LookOptions& options) {
+    Objects objects;
+    objects.ns = place.ipc.id();
+    const ino_t user_namespace = Ids::user_namespace();
+    if (options.kinds.has(Kind::msg) || options.kinds.has(Kind::sem) || options.kinds.has(Kind::shm) ||
+        options.kinds.has(Kind::mq))
+        place.ipc.call([&] { look_inside(objects, options, user_namespace); });
+    if (wants_files(options)) {
+        const Fd folder = shared_folder(place);
+        if (folder) {
+            look_at_files(objects, options, folder.get());
+        } else {
+            for (const Kind kind : {Kind::psem, Kind::pshm}) {
+                if (options.kinds.has(kind))
+                    objects.unseen.push_back(
+                        {kind, 0, "which /dev/shm belongs to this namespace is not known"});
+            }
+        }
+    }
+    find_states({&objects}, options);
+    return objects;
+}
+
+Everything Everything::look(const LookOptions& options) {
+    InventoryOptions how;
+    how.details = false;
+    const Inventory inventory = Inventory::take(how);
+    Everything everything;
+    everything.unseen = inventory.unseen;
+    const std::size_t count = inventory.entries.size();
+    everything.namespaces.resize(count);
+    const ino_t user_namespace = Ids::user_namespace();
+
+    // Threads of our own go from namespace to namespace, and never come back to ours. What they may not enter, because
+    // it takes joining another user namespace, is left for afterwards.
+    std::vector<char> done(count, 0);
+    std::thread([&] {
+        const unsigned threads = threads_for(count, 16);
+        std::vector<QueueMounts> mounts;
+        for (unsigned i = 0; i < threads; ++i) mounts.emplace_back();
+        as_they_come(count, threads, [&](std::size_t i, unsigned thread) {
+            Objects& objects = everything.namespaces[i];
+            objects.ns = inventory.entries[i].id;
+            try {
+                const auto opened = open_namespace(inventory.entries[i]);
+                if (!opened || ::setns(opened->fd(), CLONE_NEWIPC) != 0) return;
+                look_inside(objects, options, user_namespace, &mounts[thread]);
+                done[i] = 1;
+            } catch (const Error&) {
+                // It went away, or is not ours to enter.
+            }
+        });
+    }).join();
+    for (std::size_t i = 0; i < count; ++i) {
+        if (done[i] != 0) continue;
+        Objects& objects = everything.namespaces[i];
+        objects = {};
+        objects.ns = inventory.entries[i].id;
+        try {
+            if (const auto opened = open_namespace(inventory.entries[i])) {
+                opened->call([&] { look_inside(objects, options, user_namespace); });
+                done[i] = 1;
+            }
+        } catch (const Error&) {
+            ++everything.not_entered;
+        }
+    }
+
+    if (wants_files(options)) {
+        for (const auto& [space, folder] : shared_folders(inventory)) {
+            const auto found = std::lower_bound(
+                everything.namespaces.begin(), everything.namespaces.end(), space,
+                [](const Objects& objects, const NamespaceId& id) { return objects.ns < id; });
+            if (found == everything.namespaces.end() || found->ns != space) continue;
+            look_at_files(*found, options, folder.get());
+            done[static_cast<std::size_t>(found - everything.namespaces.begin())] = 1;
+        }
+    }
+    std::vector<Objects*> all;
+    for (auto& objects : everything.namespaces) all.push_back(&objects);
+    find_states(all, options);
+    return everything;
+}
+
+} // namespace ipcns
