@@ -36,6 +36,7 @@ constexpr Command commands[] = {
     {"identify", "ipcns-names", "say which namespace a process is in"},
     {"monitor", "ipcns-names", "print names as they come and go"},
     {"limits", "ipcns-objects", "show and set the limits of a namespace"},
+    {"clear", "ipcns-objects", "remove everything from a named namespace"},
 };
 
 std::string overview() {

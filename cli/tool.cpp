@@ -33,6 +33,16 @@ std::vector<RegisteredName> visible_names() {
     return names;
 }
 
+bool confirm(const std::string& question) {
+    if (::isatty(STDIN_FILENO) == 0 || ::isatty(STDERR_FILENO) == 0) return false;
+    fmt::print(stderr, "{} [y/N] ", question);
+    std::fflush(stderr);
+    // The first letter of a line counts.
+    const int answer = std::fgetc(stdin);
+    for (int rest = answer; rest != '\n' && rest != EOF;) rest = std::fgetc(stdin);
+    return answer == 'y' || answer == 'Y';
+}
+
 std::map<NamespaceId, std::string> names_by_id(const std::vector<RegisteredName>& names) {
     std::map<NamespaceId, std::string> result;
     for (const auto& name : names) {

@@ -31,10 +31,15 @@ void add_identify(CLI::App& program, int& status);
 void add_monitor(CLI::App& program, int& status);
 // of ipcns-objects
 void add_limits(CLI::App& program, int& status);
+void add_clear(CLI::App& program, int& status);
 
 /// The main() of a helper program: does the command that the words ask for, and says what went wrong.
 /// @return the exit status: 0 done, 1 failed, 2 wrong usage, or what the command chose
 int run_program(int argc, char** argv, std::initializer_list<AddCommand> commands);
+
+/// Asks a person: true when the answer on standard input begins with y. False without asking where standard input or
+/// standard error is no terminal.
+bool confirm(const std::string& question);
 
 /// Every name that the caller may see, of its own registry and of the system's.
 std::vector<RegisteredName> visible_names();

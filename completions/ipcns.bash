@@ -19,6 +19,7 @@ _ipcns_options() { # COMMAND
     pids) printf '%s\n' -l --long -o --output -n --noheadings -J --json -h --help ;;
     identify) printf '%s\n' -o --output -n --noheadings -J --json -h --help ;;
     monitor) printf '%s\n' -J --json -h --help ;;
+    clear) printf '%s\n' -y --yes --dry-run -v --verbose -h --help ;;
     limits) printf '%s\n' -o --output -n --noheadings -J --json -b --bytes -v --verbose -h --help ;;
     esac
 }
@@ -159,12 +160,12 @@ _ipcns() {
         if [[ $cur == -* ]]; then
             _ipcns_reply_lines < <(_ipcns_options '')
         else
-            _ipcns_reply run exec create attach delete list pids identify monitor limits help
+            _ipcns_reply run exec create attach delete list pids identify monitor limits clear help
         fi
         return
     fi
     if [[ $command == help ]]; then
-        if ((last == 2)); then _ipcns_reply run exec create attach delete list pids identify monitor limits; fi
+        if ((last == 2)); then _ipcns_reply run exec create attach delete list pids identify monitor limits clear; fi
         return
     fi
 
@@ -216,6 +217,7 @@ _ipcns() {
         delete) _ipcns_reply_lines < <(_ipcns_names "$(_ipcns_own_folder)") ;;
         attach) if ((others == 1)); then _ipcns_reply_target; fi ;;
         pids) if ((others == 0)); then _ipcns_reply_target; fi ;;
+        clear) if ((others == 0)); then _ipcns_reply_lines < <(_ipcns_names "$(_ipcns_own_folder)"); fi ;;
         identify) if ((others == 0)); then _ipcns_reply_lines < <(_ipcns_pids); fi ;;
         limits)
             if ((others == 0)); then _ipcns_reply_target; fi

@@ -143,12 +143,13 @@ complete -c ipcns -n __ipcns_no_command -a pids -d 'list the processes in a name
 complete -c ipcns -n __ipcns_no_command -a identify -d 'say which namespace a process is in'
 complete -c ipcns -n __ipcns_no_command -a monitor -d 'print names as they come and go'
 complete -c ipcns -n __ipcns_no_command -a limits -d 'show and set the limits of a namespace'
+complete -c ipcns -n __ipcns_no_command -a clear -d 'remove everything from a named namespace'
 complete -c ipcns -n __ipcns_no_command -a help -d 'tell about a command'
 complete -c ipcns -n '__ipcns_command help; and __ipcns_has_words 0' \
-    -a 'run exec create attach delete list pids identify monitor limits'
+    -a 'run exec create attach delete list pids identify monitor limits clear'
 complete -c ipcns -n __ipcns_no_command -s V -l version -d 'print the version'
 complete -c ipcns -n __ipcns_no_command -s h -l help -d 'list the commands'
-complete -c ipcns -n '__ipcns_options run exec create attach delete list pids identify monitor limits' \
+complete -c ipcns -n '__ipcns_options run exec create attach delete list pids identify monitor limits clear' \
     -s h -l help -d 'show what the command does'
 
 # Arguments
@@ -158,6 +159,7 @@ complete -c ipcns -n '__ipcns_options exec; and __ipcns_has_words 0' -a '(__ipcn
 complete -c ipcns -n '__ipcns_command pids; and __ipcns_has_words 0' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command attach; and __ipcns_has_words 1' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command delete' -a '(__ipcns_own_names)'
+complete -c ipcns -n '__ipcns_command clear; and __ipcns_has_words 0' -a '(__ipcns_own_names)'
 complete -c ipcns -n '__ipcns_command limits; and __ipcns_has_words 0' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command limits' -a '(__ipcns_limits)'
 complete -c ipcns -n '__ipcns_command identify; and __ipcns_has_words 0' -a '(__fish_complete_pids)'
@@ -176,6 +178,8 @@ complete -c ipcns -n '__ipcns_options run' -l exec -d 'become the command; nothi
 complete -c ipcns -n '__ipcns_options exec' -l all -d 'in every named namespace'
 complete -c ipcns -n '__ipcns_options exec' -s q -l quiet -d 'with --all: without headings'
 complete -c ipcns -n '__ipcns_options delete' -l all -d 'every name of yours'
+complete -c ipcns -n '__ipcns_options clear' -s y -l yes -d 'do not ask'
+complete -c ipcns -n '__ipcns_options clear' -l dry-run -d 'only say what would be removed'
 complete -c ipcns -n '__ipcns_options delete' -l kill -d 'end the processes inside first'
 complete -c ipcns -n '__ipcns_options delete' -l timeout -x -d 'seconds between SIGTERM and SIGKILL'
 
@@ -184,7 +188,7 @@ complete -c ipcns -n '__ipcns_options run exec' -l chdir -x -a '(__fish_complete
 complete -c ipcns -n '__ipcns_options run exec' -l env -x -a '(set -xn)=' -d 'set a variable'
 complete -c ipcns -n '__ipcns_options run exec' -l unset -x -a '(set -xn)' -d 'take a variable away'
 complete -c ipcns -n '__ipcns_options run exec' -l die-with-parent -d 'kill it when its parent dies'
-complete -c ipcns -n '__ipcns_options run exec create delete limits' -s v -l verbose -d 'say what is done'
+complete -c ipcns -n '__ipcns_options run exec create delete limits clear' -s v -l verbose -d 'say what is done'
 
 # Tables
 complete -c ipcns -n '__ipcns_options list' -s o -l output -x -d 'columns to show' \

@@ -71,7 +71,7 @@ std::string file_of(Kind kind, const std::string& name) {
     const std::string_view rest = std::string_view(name).substr(name.empty() ? 0 : 1);
     const bool dots = prefix.empty() && (rest == "." || rest == "..");
     if (name.empty() || name[0] != '/' || rest.empty() || rest.size() > longest || dots ||
-        rest.find('/') != rest.npos || rest.find('\0') != rest.npos)
+        rest.find('/') != std::string_view::npos || rest.find('\0') != std::string_view::npos)
         throw UsageError(
             "'" + escape(name) + "' is no name for a " + name_of(kind),
             "a name is a slash and 1 to " + std::to_string(longest) + " bytes without another slash: /jobs");
@@ -147,6 +147,9 @@ bool look(int folder, const char* name, struct statx& about) {
 // Errors that mean: it is not there (any more), or a link is in its place now.
 bool is_gone(int number) { return number == ENOENT || number == ELOOP; }
 
+// Errors that say nothing about the file: this process or the system has run out of something.
+bool is_our_lack(int number) { return number == EMFILE || number == ENFILE || number == ENOMEM; }
+
 std::vector<Name> read_names(int folder, const char* what) {
     int error = 0;
     auto names = names_in(folder, error);
@@ -185,7 +188,8 @@ void check_folder_of_queues(int folder) {
 std::uint64_t number_behind(std::string_view text, std::string_view word) {
     const auto at = text.find(word);
     std::uint64_t number = 0;
-    if (at != text.npos) std::from_chars(text.data() + at + word.size(), text.data() + text.size(), number);
+    if (at != std::string_view::npos)
+        std::from_chars(text.data() + at + word.size(), text.data() + text.size(), number);
     return number;
 }
 
@@ -218,7 +222,9 @@ void read_state(int queue, PosixQueueRecord& record) {
 std::optional<PosixQueueRecord> look_at_queue(int folder, const std::string& file) {
     const Fd queue(::openat(folder, file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
     if (!queue && is_gone(errno)) return std::nullopt;
-    if (!queue && errno != EACCES && errno != EPERM) fail(doing("open", Kind::queue, "/" + file));
+    // Whatever keeps us out (rights, or a lease, which O_NONBLOCK does not wait for) leaves its name and owner; but
+    // not a lack of our own, which would show all of them as closed to us.
+    if (!queue && is_our_lack(errno)) fail(doing("open", Kind::queue, "/" + file));
     struct statx about {};
     // Before it is read, which moves its times.
     if (!(queue ? look(queue.get(), "", about) : look(folder, file.c_str(), about))) {
@@ -245,6 +251,7 @@ void read_semaphore(int folder, const char* file, NamedSemaphoreRecord& record) 
     constexpr int flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
     Fd fd(::openat(folder, file, flags | O_NOATIME));
     if (!fd && errno == EPERM) fd.reset(::openat(folder, file, flags));
+    if (!fd && is_our_lack(errno)) fail(doing("open", Kind::semaphore, record.name));
     struct stat about {};
     if (!fd || ::fstat(fd.get(), &about) != 0) return;
     if (FileId{about.st_dev, about.st_ino} != record.file) return;

@@ -34,6 +34,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <exception>
 #include <memory>
 
 namespace ipcns {
@@ -281,12 +282,7 @@ Leftovers empty_place(const Opened& opened) {
     std::erase(removed.inside, opened.keeper);
     std::erase(removed.inside, ::getpid());
     if (opened.attached || !removed.inside.empty()) return removed;
-    opened.place.ipc.call([&] {
-        removed.sysv = remove_all_sysv();
-        if (const Fd queues = mount_queues()) removed.queues = remove_all_files(queues.get());
-        if (opened.place.shm) removed.files = remove_all_files(opened.place.shm.get());
-    });
-    return removed;
+    return remove_contents(opened.place);
 }
 
 // Sends a signal to each process that is inside and waits for them to end, until the time is over. True when
@@ -539,6 +535,49 @@ Leftovers Registry::remove(std::string_view name, const DeleteOptions& options) 
         sweep(*this, folder.get());
     });
     return opened ? empty_place(*opened) : Leftovers{};
+}
+
+bool has_own_shm(const Place& place) {
+    struct stat own {};
+    struct stat host {};
+    if (!place.shm || ::fstat(place.shm.get(), &own) != 0) return false;
+    return ::stat("/proc/1/root/dev/shm", &host) != 0 || own.st_dev != host.st_dev ||
+           own.st_ino != host.st_ino;
+}
+
+Leftovers count_contents(const Place& place) {
+    Leftovers found;
+    const bool own_shm = has_own_shm(place);
+    place.ipc.call([&] {
+        found.sysv = sysv_usage();
+        if (const Fd queues = mount_queues()) found.queues = files_usage(queues.get());
+        if (own_shm) found.files = files_usage(place.shm.get());
+    });
+    return found;
+}
+
+Leftovers remove_contents(const Place& place) {
+    if (place.ipc.id() == Namespace::host_id())
+        fail(EPERM, "remove all that is in the host's namespace", "every program on the host uses it");
+    Leftovers removed;
+    const bool own_shm = has_own_shm(place);
+    std::exception_ptr first;
+    const auto go_on = [&first](auto work) {
+        try {
+            work();
+        } catch (const Error&) {
+            if (!first) first = std::current_exception();
+        }
+    };
+    place.ipc.call([&] {
+        go_on([&] { removed.sysv = remove_all_sysv(); });
+        go_on([&] {
+            if (const Fd queues = mount_queues()) removed.queues = remove_all_files(queues.get());
+        });
+        if (own_shm) go_on([&] { removed.files = remove_all_files(place.shm.get()); });
+    });
+    if (first) std::rethrow_exception(first);
+    return removed;
 }
 
 Place resolve(const Target& target) {

@@ -571,14 +571,16 @@ std::vector<SemaphoreState> read_semaphores(SemaphoreSetId set) {
 
     std::vector<SemaphoreState> states;
     states.reserve(values.size());
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        const auto ask = [&, number = static_cast<int>(i)](int command) {
+    for (const unsigned short value : values) {
+        const auto ask = [&, number = static_cast<int>(states.size())](int command) {
             const int answer = ::semctl(id, number, command);
             if (answer < 0) refuse(errno);
             return answer;
         };
-        states.push_back({values[i], ask(GETPID), static_cast<unsigned>(ask(GETNCNT)),
-                          static_cast<unsigned>(ask(GETZCNT))});
+        states.push_back({.value = value,
+                          .last = ask(GETPID),
+                          .waiting_increase = static_cast<unsigned>(ask(GETNCNT)),
+                          .waiting_zero = static_cast<unsigned>(ask(GETZCNT))});
     }
     return states;
 }

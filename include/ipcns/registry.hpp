@@ -67,6 +67,21 @@ struct IPCNS_API Leftovers {
     }
 };
 
+/// True when the /dev/shm of a place is known and is not that of process 1, so that what lies in it belongs to the
+/// place.
+[[nodiscard]] IPCNS_API bool has_own_shm(const Place& place);
+
+/// Counts what a place holds: System V objects, POSIX queues, and where has_own_shm() the entries of its /dev/shm. Enters
+/// the namespace for a moment (see Namespace::call). `inside` stays empty.
+/// @throws Error EPERM when the caller may not enter
+[[nodiscard]] IPCNS_API Leftovers count_contents(const Place& place);
+
+/// Removes all of that, whoever is inside: what somebody has attached or open goes when they let go of it, but nobody
+/// finds it any more. Goes on after a failure and throws the first one at the end. `inside` stays empty.
+/// @return what was removed
+/// @throws Error EPERM when the caller may not enter, and always for the namespace of process 1, which everybody uses
+IPCNS_API Leftovers remove_contents(const Place& place);
+
 /// One line of Registry::list().
 struct IPCNS_API RegisteredName {
     std::string name;

@@ -80,7 +80,7 @@ name_to_complete() {
     expect_line 'ipcns help monitor ' bash_line 'ipcns help mo'
     expect_line 'ipcns list --noheadings ' bash_line 'ipcns list --no'
     expect_line 'ipcns delete --all --kill ' bash_line 'ipcns delete --all --k'
-    expect_line 'ipcns attach create delete exec help identify limits list monitor pids run ' bash_all 'ipcns '
+    expect_line 'ipcns attach clear create delete exec help identify limits list monitor pids run ' bash_all 'ipcns '
 }
 
 @test "bash: values of options, written with and without =" {
@@ -98,6 +98,7 @@ name_to_complete() {
     expect_line "ipcns exec $name " bash_line "ipcns exec $start"
     expect_line "ipcns pids -l $name " bash_line "ipcns pids -l $start"
     expect_line "ipcns delete $name " bash_line "ipcns delete $start"
+    expect_line "ipcns clear --yes $name " bash_line "ipcns clear --yes $start"
     expect_line "ipcns exec host " bash_line "ipcns exec ho"
     expect_line "ipcns attach other $name " bash_line "ipcns attach other $start"
     number=$(ipcns exec "$name" -- readlink /proc/self/ns/ipc | tr -dc 0-9)

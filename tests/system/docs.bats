@@ -14,7 +14,7 @@ setup() {
     completions=$IPCNS_TREE/completions
 }
 
-commands=(run exec create attach delete list pids identify monitor limits)
+commands=(run exec create attach delete list pids identify monitor limits clear)
 tables=(list pids identify limits)
 
 # same WHAT A B: two lists, one word a line, hold the same words.

@@ -975,6 +975,56 @@ TEST(HoldersWaiters, SinceWhen) {
     });
 }
 
+// A processor that lets nobody else run cannot be asked for its time, and nobody waits for that.
+TEST(HoldersWaiters, OnAProcessorThatIsTaken) {
+    NeedRoot();
+    cpu_set_t allowed;
+    if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2)
+        GTEST_SKIP() << "needs two processors";
+    in_new_namespaces([&] {
+        std::array<cpu_set_t, 2> one{};
+        for (int processor = 0, found = 0; found < 2; ++processor)
+            if (CPU_ISSET(processor, &allowed)) CPU_SET(processor, &one[static_cast<std::size_t>(found++)]);
+        const int set = make_set(1);
+        const Blocked waits({SYS_semop, SYS_semtimedop}, [&] {
+            ::sched_setaffinity(0, sizeof one[1], &one[1]);
+            struct sembuf operation {
+                0, -1, 0
+            };
+            ::semop(set, &operation, 1);
+        });
+        ASSERT_EQ(::sched_setaffinity(0, sizeof one[0], &one[0]), 0);
+        std::array<int, 2> ends{};
+        ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+        const pid_t taker = ::fork();
+        if (taker == 0) {
+            ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+            ::sched_setaffinity(0, sizeof one[1], &one[1]);
+            const struct sched_param urgent { 1 };
+            const char done = ::sched_setscheduler(0, SCHED_FIFO, &urgent) == 0 ? 'y' : 'n';
+            const auto end = system_clock::now() + std::chrono::seconds(3);
+            if (::write(ends[1], &done, 1) == 1)
+                while (system_clock::now() < end) {}
+            ::_exit(0);
+        }
+        char done = 0;
+        ASSERT_EQ(::read(ends[0], &done, 1), 1);
+        if (done == 'y') {
+            // The kernel gives others their turn after 0.95 s (sched(7)); by then this is over.
+            const auto index = HolderIndex::take({own_space()});
+            const Waiter waiter = only_waiter(index.of(own_space(), SemaphoreSetId{set}));
+            EXPECT_EQ(waiter.pid, waits.pid());
+            EXPECT_FALSE(waiter.since.has_value());
+        } else {
+            std::printf("not tried: no real-time scheduling here\n");
+        }
+        ::kill(taker, SIGKILL);
+        ::waitpid(taker, nullptr, 0);
+        const auto index = HolderIndex::take({own_space()});
+        EXPECT_TRUE(only_waiter(index.of(own_space(), SemaphoreSetId{set})).since.has_value());
+    });
+}
+
 // ---- Odd worlds ----------------------------------------------------------------------------------------------------
 
 TEST(HoldersOdd, ProcessesThatVanish) {

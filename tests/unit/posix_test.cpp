@@ -334,6 +334,45 @@ TEST_F(Queues, OneThatMayNotBeReadIsListedWithoutItsState) {
     });
 }
 
+TEST_F(Queues, ALeaseIsNotWaitedFor) {
+    in_new_namespaces([] {
+        ::alarm(50);
+        test::mount_own_dev();
+        if (::mount("mqueue", "/dev/mqueue", "mqueue", 0, nullptr) != 0) test::broken("mount queues");
+        const Fd mount = mount_queues();
+        ::mq_close(make_queue("/leased"));
+        const test::Waiting holder([] {
+            ::signal(SIGIO, SIG_IGN);
+            const mqd_t queue = ::mq_open("/leased", O_RDWR | O_CLOEXEC);
+            if (queue < 0 || ::fcntl(queue, F_SETLEASE, F_WRLCK) != 0) test::broken("take a lease");
+        });
+        const auto before = std::chrono::steady_clock::now();
+        const auto list = list_posix_queues(mount.get());
+        EXPECT_FALSE(record_of(list, "/leased").readable());
+        EXPECT_FALSE(make_posix_queue("/leased"));
+        drop_capabilities();
+        EXPECT_TRUE(open_queues());
+        EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(10));
+    });
+}
+
+TEST_F(Queues, WithoutDescriptorsThereIsNoListRatherThanAWrongOne) {
+    in_new_namespaces([] {
+        const Fd mount = mount_queues();
+        ::mq_close(make_queue("/q"));
+        struct rlimit files {};
+        ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
+        const struct rlimit few { 64, files.rlim_max };
+        ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+        std::vector<Fd> fill;
+        while (Fd another{::open("/", O_PATH | O_CLOEXEC)}) fill.push_back(std::move(another));
+        EXPECT_EQ(number_of([&] { (void)list_posix_queues(mount.get()); }), EMFILE);
+        EXPECT_EQ(number_of([&] { (void)find_posix_queue(mount.get(), "/q"); }), EMFILE);
+        fill.pop_back(); // one is enough, since the folder's is closed before the first queue is opened
+        EXPECT_EQ(number_of([&] { EXPECT_TRUE(list_posix_queues(mount.get()).at(0).readable()); }), 0);
+    });
+}
+
 // Registers this process with a queue.
 void be_notified(const char* name, int how, int signal) {
     struct sigevent event {};
@@ -710,7 +749,7 @@ TEST_F(Queues, AnOrdinaryUserIsShownDevMqueueIfItIsOfThisNamespace) {
         drop_capabilities();
         for (const QueueProbe probe : {QueueProbe::look, QueueProbe::make}) {
             // Told by a queue that may be read, or only written to, among others that may not be opened.
-            for (const mode_t mode : {0400, 0200}) {
+            for (const mode_t mode : {0400U, 0200U}) {
                 for (const char* name : {"/a", "/b", "/c"}) ::mq_close(make_queue(name));
                 ASSERT_EQ(::fchmodat(mount.get(), "a", 0, 0), 0);
                 ASSERT_EQ(::fchmodat(mount.get(), "b", mode, 0), 0);

@@ -386,6 +386,31 @@ TEST_P(RegistryOfEachKind, RemoveNamesWhoIsInsideAndLeavesThemTheirObjects) {
     (void)names->remove("busy");
 }
 
+TEST_P(RegistryOfEachKind, ContentsAreCountedAndRemovedWhoeverIsInside) {
+    const OwnRegistry names(GetParam());
+    names->create("full");
+    const Place place = names->open("full");
+    EXPECT_TRUE(has_own_shm(place));
+    EXPECT_TRUE(count_contents(place).empty());
+    Running running(into(place, self({"sysv", "mq", "/q", "shm", "/s", "say", "ready", "pause"})));
+    ASSERT_EQ(running.line(), "ready");
+    const std::string shm_file = "/proc/" + std::to_string(running.child().pid()) + "/root/dev/shm/s";
+    for (const Leftovers& found : {count_contents(place), remove_contents(place)}) {
+        EXPECT_EQ(found.sysv.queues, 1U);
+        EXPECT_EQ(found.sysv.semaphore_sets, 1U);
+        EXPECT_EQ(found.sysv.segments, 1U);
+        EXPECT_EQ(found.queues.files, 1U);
+        EXPECT_EQ(found.files.files, 1U);
+    }
+    EXPECT_EQ(queues_in(place.ipc), 0);
+    EXPECT_NE(::access(shm_file.c_str(), F_OK), 0);
+    EXPECT_TRUE(count_contents(place).empty());
+    EXPECT_TRUE(remove_contents(place).empty());
+    EXPECT_EQ(inode_in(ipc_link_of(running.child().pid())), place.ipc.id().inode) << "it goes on";
+    EXPECT_EQ(names_in(*names), Strings{"full"});
+    (void)names->remove("full");
+}
+
 TEST_P(RegistryOfEachKind, RemoveWithKillEndsWhoIsInside) {
     const OwnRegistry names(GetParam());
     names->create("busy");

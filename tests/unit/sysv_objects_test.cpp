@@ -434,6 +434,7 @@ TEST_F(SysvObjects, AThreadSeesTheNamespaceThatItIsIn) {
         raw_queue(0x22);
         raw_set(1, 0x33);
         std::thread([] {
+            const int outer = ::open("/proc/thread-self/ns/ipc", O_RDONLY | O_CLOEXEC);
             ASSERT_EQ(::unshare(CLONE_NEWIPC), 0);
             EXPECT_TRUE(list_segments(SegmentMemory::read).empty());
             EXPECT_FALSE(find_queue(Key{0x22}));
@@ -445,6 +446,10 @@ TEST_F(SysvObjects, AThreadSeesTheNamespaceThatItIsIn) {
             EXPECT_EQ(records[0].bytes, 4 * page);
             EXPECT_EQ(records[0].resident, 2 * page); // as the kernel counts in this namespace
             ::shmdt(memory);
+            ASSERT_EQ(::setns(outer, CLONE_NEWIPC), 0);
+            ::close(outer);
+            EXPECT_EQ(list_segments(SegmentMemory::read).at(0).resident, 0U);
+            EXPECT_TRUE(find_queue(Key{0x22}));
         }).join();
         const auto records = list_segments(SegmentMemory::read);
         ASSERT_EQ(records.size(), 1U);
