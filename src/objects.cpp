@@ -5,6 +5,7 @@
 #include <ipcns/objects.hpp>
 
 #include "error.hpp"
+#include "idmap.hpp"
 #include "parallel.hpp"
 #include "procfs.hpp"
 
@@ -29,63 +30,6 @@ namespace ipcns {
 namespace {
 
 using Seconds = std::chrono::sys_seconds;
-
-// ---- Users -------------------------------------------------------------------------------------------------------
-
-// One line of a uid_map: what is called `inside` in it is called `outside` in the user namespace around it.
-struct IdRange {
-    std::uint64_t inside, outside, count;
-};
-
-std::vector<IdRange> read_id_map(const char* path) {
-    std::vector<IdRange> ranges;
-    const auto text = procfs::read_file(AT_FDCWD, path);
-    const char* at = text ? text->data() : nullptr;
-    const char* const end = text ? at + text->size() : nullptr;
-    while (at != end) {
-        IdRange range{};
-        for (std::uint64_t* number : {&range.inside, &range.outside, &range.count}) {
-            while (at != end && (*at == ' ' || *at == '\n')) ++at;
-            at = std::from_chars(at, end, *number).ptr;
-        }
-        if (range.count != 0) ranges.push_back(range);
-        while (at != end && *at == '\n') ++at;
-    }
-    return ranges;
-}
-
-// Translates what a look from within another user namespace calls somebody into what the caller calls him.
-class Ids {
-public:
-    // Of the user namespace that the calling thread is in by now, if that is not @p outside.
-    explicit Ids(ino_t outside) {
-        if (user_namespace() == outside) return;
-        users_ = read_id_map("/proc/thread-self/uid_map");
-        groups_ = read_id_map("/proc/thread-self/gid_map");
-    }
-    static ino_t user_namespace() {
-        return procfs::namespace_inode(AT_FDCWD, "/proc/thread-self/ns/user", "user");
-    }
-    void operator()(Ownership& who) const {
-        for (uid_t* id : {&who.owner, &who.creator}) *id = outside(users_, *id);
-        for (gid_t* id : {&who.group, &who.creator_group}) *id = outside(groups_, *id);
-    }
-    void operator()(FileOwnership& who) const {
-        who.owner = outside(users_, who.owner);
-        who.group = outside(groups_, who.group);
-    }
-
-private:
-    static std::uint32_t outside(const std::vector<IdRange>& ranges, std::uint32_t id) {
-        for (const auto& range : ranges) {
-            if (id >= range.inside && id - range.inside < range.count)
-                return static_cast<std::uint32_t>(range.outside + (id - range.inside));
-        }
-        return id;
-    }
-
-    std::vector<IdRange> users_, groups_;
-};
 
 // ---- Looking -----------------------------------------------------------------------------------------------------
 
@@ -153,11 +97,11 @@ void look_inside(Objects& objects, const LookOptions& options, ino_t user_namesp
     });
     if (options.semaphores || options.states) guard(Kind::sem, [&] { look_at_semaphores(objects); });
     guard(Kind::mq, [&] { look_at_queues(objects, mounts); });
-    const Ids ids(user_namespace);
-    for (auto& seen : objects.msg) ids(seen.record.who);
-    for (auto& seen : objects.sem) ids(seen.record.who);
-    for (auto& seen : objects.shm) ids(seen.record.who);
-    for (auto& seen : objects.mq) ids(seen.record.who);
+    const IdMap ids(user_namespace);
+    for (auto& seen : objects.msg) ids.to_outside(seen.record.who);
+    for (auto& seen : objects.sem) ids.to_outside(seen.record.who);
+    for (auto& seen : objects.shm) ids.to_outside(seen.record.who);
+    for (auto& seen : objects.mq) ids.to_outside(seen.record.who);
 }
 
 bool wants_files(const LookOptions& options) {
@@ -469,7 +413,7 @@ bool may_be_unmapped(uid_t id) noexcept {
 Objects look(const Place& place, const LookOptions& options) {
     Objects objects;
     objects.ns = place.ipc.id();
-    const ino_t user_namespace = Ids::user_namespace();
+    const ino_t user_namespace = IdMap::user_namespace();
     if (options.kinds.has(Kind::msg) || options.kinds.has(Kind::sem) || options.kinds.has(Kind::shm) ||
         options.kinds.has(Kind::mq))
         place.ipc.call([&] { look_inside(objects, options, user_namespace); });
@@ -497,7 +441,7 @@ Everything Everything::look(const LookOptions& options) {
     everything.unseen = inventory.unseen;
     const std::size_t count = inventory.entries.size();
     everything.namespaces.resize(count);
-    const ino_t user_namespace = Ids::user_namespace();
+    const ino_t user_namespace = IdMap::user_namespace();
 
     // Threads of our own go from namespace to namespace, and never come back to ours. What they may not enter, because
     // it takes joining another user namespace, is left for afterwards.
