@@ -11,6 +11,7 @@
 #include <ipcns/text.hpp>
 
 #include <fmt/chrono.h>
+#include <fmt/compile.h>
 #include <fmt/format.h>
 
 #include <unistd.h>
@@ -146,42 +147,42 @@ struct Options {
 // A cell in the making: text for a table, or a value for JSON, not both.
 class Out {
 public:
-    explicit Out(bool json, bool bytes) : json_(json), bytes_(bytes) {}
+    Out(bool json, bool bytes, std::string& to) : json_(json), bytes_(bytes), to_(to), begin_(to.size()) {}
 
-    void text(const std::string& printable) {
+    void text(std::string_view printable) {
         if (json_)
-            cell_.value = printable;
+            value_ = printable;
         else
-            cell_.text = printable;
+            to_ += printable;
     }
     void raw(const std::string& foreign) {
         if (json_)
-            cell_.value = json_text(foreign);
+            value_ = json_text(foreign);
         else
-            cell_.text = escape(foreign);
+            to_ += escape(foreign);
     }
     template <class Number>
     void number(Number n) {
         if (json_)
-            cell_.value = n;
+            value_ = n;
         else
-            cell_.text = std::to_string(n);
+            fmt::format_to(std::back_inserter(to_), FMT_COMPILE("{}"), n);
     }
     void size(std::uint64_t bytes) {
         if (json_ || bytes_)
             number(bytes);
         else
-            cell_.text = format_size(bytes);
+            to_ += format_size(bytes);
     }
     void moment(const Moment& when);
     // It has this field, and what it is is not known, or there is none.
-    void none(const char* shown = "-") {
+    void none(std::string_view shown = "-") {
         if (json_)
-            cell_.value = nullptr;
+            value_ = nullptr;
         else
-            cell_.text = shown;
+            to_ += shown;
     }
-    void value(Json value) { cell_.value = std::move(value); }
+    void value(Json value) { value_ = std::move(value); }
     [[nodiscard]] bool json() const { return json_; }
     [[nodiscard]] std::string size_text(std::uint64_t bytes) const {
         return bytes_ ? std::to_string(bytes) : format_size(bytes);
@@ -200,16 +201,15 @@ public:
             none();
     }
     // Nothing was said: this kind has no such field.
-    [[nodiscard]] bool empty() const { return cell_.text.empty() && cell_.value.is_discarded(); }
-    Cell take() {
-        if (!json_ && cell_.text.empty()) cell_.text = "-";
-        return std::move(cell_);
-    }
+    [[nodiscard]] bool empty() const { return value_.is_discarded() && to_.size() == begin_; }
+    Json take() { return std::move(value_); }
 
 private:
     bool json_;
     bool bytes_;
-    Cell cell_{{}, Json(Json::value_t::discarded)};
+    std::string& to_;
+    std::size_t begin_;
+    Json value_ = Json(Json::value_t::discarded);
 };
 
 void Out::moment(const Moment& when) {
@@ -219,17 +219,17 @@ void Out::moment(const Moment& when) {
     }
     const std::time_t seconds = when->time_since_epoch().count();
     if (json_) {
-        cell_.value = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(seconds));
+        value_ = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(seconds));
         return;
     }
     const std::tm then = fmt::localtime(seconds);
     const std::tm now = fmt::localtime(std::time(nullptr));
     if (then.tm_year == now.tm_year && then.tm_yday == now.tm_yday)
-        cell_.text = fmt::format("{:%H:%M:%S}", then);
+        to_ += fmt::format("{:%H:%M:%S}", then);
     else if (then.tm_year == now.tm_year)
-        cell_.text = fmt::format("{:%b%d %H:%M}", then);
+        to_ += fmt::format("{:%b%d %H:%M}", then);
     else
-        cell_.text = fmt::format("{:%Y-%m-%d}", then);
+        to_ += fmt::format("{:%Y-%m-%d}", then);
 }
 
 Moment seconds_of(const std::optional<std::chrono::sys_time<std::chrono::nanoseconds>>& when) {
@@ -253,6 +253,7 @@ struct View {
     std::map<pid_t, std::string> commands;
     std::string ns_name;
     NamespaceId ns;
+    std::string scratch;
 
     const std::string& command(pid_t pid) {
         const auto [found, is_new] = commands.try_emplace(pid);
@@ -282,6 +283,12 @@ void pid(Out& out, pid_t number) {
         out.none();
     else
         out.number(number);
+}
+
+template <class Item>
+const Holders& holders_of(const Item& seen) {
+    static const Holders nobody;
+    return seen.holders != nullptr ? *seen.holders : nobody;
 }
 
 std::size_t holder_count(const Holders& holders) {
@@ -356,7 +363,8 @@ void own_field(Out& out, Field field, const Seen<SegmentRecord>& seen) {
     switch (field) {
     case Field::size: out.size(segment.bytes); break;
     case Field::content:
-        out.text(fmt::format("{} attached{}", segment.attached, segment.locked ? ", locked" : ""));
+        out.text(
+            fmt::format(FMT_COMPILE("{} attached{}"), segment.attached, segment.locked ? ", locked" : ""));
         break;
     case Field::rss: out.size_or_none(segment.resident); break;
     case Field::swap: out.size_or_none(segment.swapped); break;
@@ -370,7 +378,8 @@ void own_field(Out& out, Field field, const Seen<SegmentRecord>& seen) {
         std::vector<std::string> flags;
         if (segment.removed) flags.emplace_back("removed");
         if (segment.locked) flags.emplace_back("locked");
-        if (std::any_of(seen.holders.mappings.begin(), seen.holders.mappings.end(),
+        const auto& mappings = holders_of(seen).mappings;
+        if (std::any_of(mappings.begin(), mappings.end(),
                         [](const Mapping& mapping) { return mapping.huge_page != 0; }))
             flags.emplace_back("huge");
         if (out.json())
@@ -449,7 +458,9 @@ void family_field(Out& out, Field field, const Record& record, View& view) {
     if constexpr (requires { record.key; }) {
         switch (field) {
         case Field::id: out.number(static_cast<int>(record.id)); break;
-        case Field::key: out.text(fmt::format("0x{:08x}", static_cast<std::uint32_t>(record.key))); break;
+        case Field::key:
+            out.text(fmt::format(FMT_COMPILE("0x{:08x}"), static_cast<std::uint32_t>(record.key)));
+            break;
         case Field::creator: user(out, view.users, record.who.creator); break;
         case Field::cuid: out.number(record.who.creator); break;
         case Field::creator_group: group(out, view.groups, record.who.creator_group); break;
@@ -470,9 +481,8 @@ void family_field(Out& out, Field field, const Record& record, View& view) {
 }
 
 template <class Item>
-Out field_of(Field field, const Item& seen, View& view) {
+void field_of(Out& out, Field field, const Item& seen, View& view) {
     const auto& record = seen.record;
-    Out out(view.options.format.json(), view.options.bytes);
     switch (field) {
     case Field::ns: out.number(view.ns.inode); break;
     case Field::ns_name:
@@ -481,9 +491,16 @@ Out field_of(Field field, const Item& seen, View& view) {
         else
             out.text(view.ns_name);
         break;
-    case Field::object: out.raw(name_of(record).text()); break;
+    case Field::object:
+        if constexpr (requires { record.key; }) {
+            out.text(fmt::format(FMT_COMPILE("{}:{}"), word_of(name_of(record).kind),
+                                 static_cast<int>(record.id)));
+        } else {
+            out.raw(name_of(record).text());
+        }
+        break;
     case Field::kind: out.text(word_of(name_of(record).kind)); break;
-    case Field::mode: out.text(fmt::format("{:o}", record.who.mode)); break;
+    case Field::mode: out.text(fmt::format(FMT_COMPILE("{:o}"), record.who.mode)); break;
     case Field::owner: user(out, view.users, record.who.owner); break;
     case Field::uid: out.number(record.who.owner); break;
     case Field::group: group(out, view.groups, record.who.group); break;
@@ -500,13 +517,12 @@ Out field_of(Field field, const Item& seen, View& view) {
         break;
     }
     case Field::holders:
-        if (!out.json() || view.options.holders) out.number(holder_count(seen.holders));
+        if (!out.json() || view.options.holders) out.number(holder_count(holders_of(seen)));
         break;
     default:
         family_field(out, field, record, view);
         if (out.empty()) own_field(out, field, seen);
     }
-    return out;
 }
 
 // ---- Holders -----------------------------------------------------------------------------------------------------
@@ -654,15 +670,17 @@ void each_kind(const Objects& objects, Act act) {
     act(Kind::pshm, objects.pshm);
 }
 
-void add_rows(const Objects& objects, View& view, std::vector<Format::Line>& lines) {
+void add_rows(const Objects& objects, View& view, Table& table) {
     const auto chosen = view.options.format.chosen();
     each_kind(objects, [&](Kind /*kind*/, const auto& items) {
         for (const auto& seen : items) {
-            Format::Line& line = lines.emplace_back();
-            line.cells.reserve(chosen.size());
-            for (const std::size_t i : chosen)
-                line.cells.push_back(field_of(static_cast<Field>(i), seen, view).take().text);
-            if (view.options.holders) line.below = holders_in_words(seen.holders, view);
+            for (const std::size_t i : chosen) {
+                Out out(false, view.options.bytes, table.text());
+                field_of(out, static_cast<Field>(i), seen, view);
+                if (out.empty()) out.none();
+                table.end_cell();
+            }
+            if (view.options.holders) table.below(holders_in_words(holders_of(seen), view), chosen.size());
         }
     });
 }
@@ -682,10 +700,11 @@ Json objects_in_json(const Objects& objects, Kinds kinds, View& view) {
             Json object = Json::object();
             for (const std::size_t i : chosen) {
                 if (static_cast<Field>(i) == Field::holders) continue;
-                Cell cell = field_of(static_cast<Field>(i), seen, view).take();
-                if (!cell.value.is_discarded()) object[columns[i].key] = std::move(cell.value);
+                Out out(true, true, view.scratch);
+                field_of(out, static_cast<Field>(i), seen, view);
+                if (!out.empty()) object[columns[i].key] = out.take();
             }
-            if (view.options.holders) object["holders"] = holders_in_json(seen.holders, view);
+            if (view.options.holders) object["holders"] = holders_in_json(holders_of(seen), view);
             list.push_back(std::move(object));
         }
         json[ipcns::word_of(kind)] = std::move(list);
@@ -729,8 +748,13 @@ void print_object(const Item& seen, View& view) {
     for (std::size_t i = 0; i < columns.size(); ++i) {
         const auto field = static_cast<Field>(i);
         if (field == Field::values || (field == Field::holders && !view.options.holders)) continue;
-        Out out = field_of(field, seen, view);
-        if (!out.empty()) fmt::print("{:<{}}  {}\n", columns[i].title, widest, out.take().text);
+        view.scratch.clear();
+        Out out(false, view.options.bytes, view.scratch);
+        field_of(out, field, seen, view);
+        // A text of no letters, too, is said.
+        const bool flags = field == Field::flags && name_of(seen.record).kind == Kind::shm;
+        if (!out.empty() || flags)
+            fmt::print("{:<{}}  {}\n", columns[i].title, widest, view.scratch.empty() ? "-" : view.scratch);
     }
     if constexpr (requires { seen.semaphores; }) {
         if (seen.semaphores) {
@@ -744,7 +768,7 @@ void print_object(const Item& seen, View& view) {
             }
         }
     }
-    for (const auto& line : holders_in_words(seen.holders, view)) fmt::print("  {}\n", line);
+    for (const auto& line : holders_in_words(holders_of(seen), view)) fmt::print("  {}\n", line);
 }
 
 // ---- The command -------------------------------------------------------------------------------------------------
@@ -861,14 +885,12 @@ bool keep_asked(Objects& objects, const std::vector<ObjectName>& asked) {
     return all;
 }
 
-void print_table(Options& options, std::vector<Format::Line>& lines) { options.format.print(lines); }
-
 void show_all(Options& options, const Wanted& wanted) {
     const Everything everything = Everything::look(look_for(options, wanted));
     const auto names = names_by_id(visible_names());
     const NamespaceId host = Namespace::host_id();
-    View view{options, {}, {}, {}, {}, {}};
-    std::vector<Format::Line> lines;
+    View view{options, {}, {}, {}, {}, {}, {}};
+    Table table;
     Json namespaces = Json::array();
     std::size_t unseen = everything.unseen;
     for (const auto& objects : everything.namespaces) {
@@ -879,7 +901,7 @@ void show_all(Options& options, const Wanted& wanted) {
         if (options.format.json())
             namespaces.push_back(objects_in_json(objects, wanted.kinds, view));
         else
-            add_rows(objects, view, lines);
+            add_rows(objects, view, table);
     }
     if (options.format.json()) {
         fmt::print("{}\n", Json{{"namespaces", namespaces},
@@ -888,7 +910,7 @@ void show_all(Options& options, const Wanted& wanted) {
                                .dump(4));
         return;
     }
-    print_table(options, lines);
+    options.format.print(table);
     if (options.quiet) return;
     for (const auto& objects : everything.namespaces)
         say_what_is_missing(objects, fmt::format("namespace {}: ", objects.ns.inode));
@@ -901,8 +923,10 @@ void show_all(Options& options, const Wanted& wanted) {
 void show_one(Options& options, const Wanted& wanted, int& status) {
     const Place place = resolve(wanted.target);
     Objects objects = look(place, look_for(options, wanted));
-    View view{options, {}, {}, {}, name_of_namespace(objects.ns), objects.ns};
+    // Names are looked up only where they are shown.
     const bool by_object = !wanted.objects.empty();
+    const bool named = options.format.json() || by_object || options.format.shows("NSNAME");
+    View view{options, {}, {}, {}, named ? name_of_namespace(objects.ns) : "", objects.ns, {}};
     if (by_object && !keep_asked(objects, wanted.objects)) status = 1;
     if (options.format.json()) {
         fmt::print("{}\n", objects_in_json(objects, wanted.kinds, view).dump(4));
@@ -916,9 +940,9 @@ void show_one(Options& options, const Wanted& wanted, int& status) {
             }
         });
     } else {
-        std::vector<Format::Line> lines;
-        add_rows(objects, view, lines);
-        print_table(options, lines);
+        Table table;
+        add_rows(objects, view, table);
+        options.format.print(table);
     }
     if (options.format.json() || options.quiet) return;
     if (!by_object) say_what_is_missing(objects, "");

@@ -105,30 +105,42 @@ Json Format::object(const std::vector<Cell>& row) const {
 
 void Format::print(const std::vector<std::vector<Cell>>& rows) const {
     const auto indices = chosen();
-    std::vector<Line> lines;
-    lines.reserve(rows.size());
+    Table table;
     for (const auto& row : rows) {
-        Line& line = lines.emplace_back();
-        for (const std::size_t i : indices) line.cells.push_back(row[i].text);
+        for (const std::size_t i : indices) {
+            table.text() += row[i].text;
+            table.end_cell();
+        }
     }
-    print(lines);
+    print(table);
 }
 
-void Format::print(const std::vector<Line>& lines) const {
+void Format::print(const Table& table) const {
     const auto indices = chosen();
+    const std::size_t columns = indices.size();
+    const std::size_t rows = table.ends_.size() / columns;
+    const auto cell = [&](std::size_t row, std::size_t n) {
+        const std::size_t i = row * columns + n;
+        const std::size_t begin = i == 0 ? 0 : table.ends_[i - 1];
+        return std::string_view(table.text_).substr(begin, table.ends_[i] - begin);
+    };
     std::vector<std::size_t> shown; // which of the chosen
-    std::vector<std::size_t> widths(indices.size());
-    for (std::size_t n = 0; n < indices.size(); ++n) {
+    std::vector<std::size_t> widths(columns);
+    for (std::size_t n = 0; n < columns; ++n) {
         bool empty = true;
-        for (const auto& line : lines) {
-            widths[n] = std::max(widths[n], width(line.cells[n]));
-            empty = empty && line.cells[n] == "-";
+        for (std::size_t row = 0; row < rows; ++row) {
+            const std::string_view text = cell(row, n);
+            widths[n] = std::max(widths[n], width(text));
+            empty = empty && text == "-";
         }
         if (!no_headings_) widths[n] = std::max(widths[n], std::strlen(columns_[indices[n]].title));
-        if (!hide_empty_ || !empty || lines.empty()) shown.push_back(n);
+        if (!hide_empty_ || !empty || rows == 0) shown.push_back(n);
     }
     const std::size_t edge = terminal_width();
     std::string out;
+    std::size_t line_width = 1;
+    for (const std::size_t n : shown) line_width += widths[n] + 1;
+    out.reserve((rows + 1) * line_width);
     const auto print_line = [&](auto text_of) {
         std::size_t used = 0;
         for (const std::size_t n : shown) {
@@ -148,13 +160,16 @@ void Format::print(const std::vector<Line>& lines) const {
     };
     if (!no_headings_)
         print_line([&](std::size_t n) { return std::string_view(columns_[indices[n]].title); });
-    for (const auto& line : lines) {
-        print_line([&](std::size_t n) { return std::string_view(line.cells[n]); });
-        for (const auto& text : line.below) {
+    auto below = table.below_.begin();
+    for (std::size_t row = 0; row < rows; ++row) {
+        print_line([&](std::size_t n) { return cell(row, n); });
+        if (below == table.below_.end() || below->first != row) continue;
+        for (const auto& text : below->second) {
             out += "    ";
             out += edge > 4 ? cut(text, edge - 4) : std::string_view(text);
             out += '\n';
         }
+        ++below;
     }
     std::fwrite(out.data(), 1, out.size(), stdout);
 }

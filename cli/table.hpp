@@ -8,6 +8,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace ipcns::cli {
@@ -28,6 +29,24 @@ struct Column {
 struct Cell {
     std::string text; ///< already escaped
     Json value;
+};
+
+/// The text of a table's chosen columns, row by row, in one piece: a table may have many thousand rows.
+class Table {
+public:
+    /// What the next cell says is appended here, then end_cell() called.
+    std::string& text() { return text_; }
+    void end_cell() { ends_.push_back(text_.size()); }
+    /// Lines to be printed below the row that was just ended, indented.
+    void below(std::vector<std::string> lines, std::size_t columns) {
+        if (!lines.empty()) below_.emplace_back(ends_.size() / columns - 1, std::move(lines));
+    }
+
+private:
+    friend class Format;
+    std::string text_;
+    std::vector<std::size_t> ends_;
+    std::vector<std::pair<std::size_t, std::vector<std::string>>> below_;
 };
 
 /// The options -o, -n and --json.
@@ -56,12 +75,7 @@ public:
     /// The table, on standard output. On a terminal the last column is cut at its edge.
     void print(const std::vector<std::vector<Cell>>& rows) const;
 
-    /// A line of a table of which only the chosen columns were worked out.
-    struct Line {
-        std::vector<std::string> cells; ///< in the order of chosen()
-        std::vector<std::string> below; ///< printed below it, indented
-    };
-    void print(const std::vector<Line>& lines) const;
+    void print(const Table& table) const;
 
     /// The columns to show, as indices into all of them.
     [[nodiscard]] std::vector<std::size_t> chosen() const;

@@ -53,7 +53,7 @@ std::map<NamespaceId, std::string> names_by_id(const std::vector<RegisteredName>
     return result;
 }
 
-std::string UserNames::operator()(uid_t uid) {
+const std::string& UserNames::operator()(uid_t uid) {
     const auto [found, is_new] = names_.try_emplace(uid);
     if (is_new) {
         const struct passwd* user = ::getpwuid(uid); // NOLINT(concurrency-mt-unsafe): one thread here
@@ -62,7 +62,7 @@ std::string UserNames::operator()(uid_t uid) {
     return found->second;
 }
 
-std::string GroupNames::operator()(gid_t gid) {
+const std::string& GroupNames::operator()(gid_t gid) {
     const auto [found, is_new] = names_.try_emplace(gid);
     if (is_new) {
         const struct group* group = ::getgrgid(gid); // NOLINT(concurrency-mt-unsafe): one thread here

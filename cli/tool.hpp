@@ -51,7 +51,7 @@ std::map<NamespaceId, std::string> names_by_id(const std::vector<RegisteredName>
 /// "postgres", or the number where there is no such user. Each is looked up once: that may take a network.
 class UserNames {
 public:
-    std::string operator()(uid_t uid);
+    const std::string& operator()(uid_t uid);
 
 private:
     std::map<uid_t, std::string> names_;
@@ -60,7 +60,7 @@ private:
 /// The same for groups.
 class GroupNames {
 public:
-    std::string operator()(gid_t gid);
+    const std::string& operator()(gid_t gid);
 
 private:
     std::map<gid_t, std::string> names_;

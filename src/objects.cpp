@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
 #include <map>
 #include <set>
 #include <thread>
@@ -77,6 +78,15 @@ void look_at_queues(Objects& objects, QueueMounts* mounts) {
         objects.mq.begin(), objects.mq.end(), [](const auto& seen) { return !seen.record.readable(); }));
     if (refused != 0)
         objects.unseen.push_back({Kind::mq, refused, "only who may read a queue learns what is in it"});
+}
+
+// As Namespace::call(), but without a thread where we are inside already. (A new thread's memory comes from an arena of
+// its own, which for some thousand records costs more than the records.)
+void call_in(const Namespace& ipc, const std::function<void()>& function) {
+    if (ipc.id() == Namespace::current().id())
+        function();
+    else
+        ipc.call(function);
 }
 
 // What a thread in the namespace sees.
@@ -258,7 +268,8 @@ State state_of(const NamedSemaphoreRecord& semaphore, const Holders* holders, bo
 }
 
 // One pass over all processes for all these objects, as far as it is needed.
-std::optional<HolderIndex> find_holders(const std::vector<const Objects*>& all, const LookOptions& options) {
+std::shared_ptr<const HolderIndex> find_holders(const std::vector<const Objects*>& all,
+                                                const LookOptions& options) {
     HoldersOptions how;
     std::vector<NamespaceId> spaces;
     std::set<dev_t> devices;
@@ -280,8 +291,8 @@ std::optional<HolderIndex> find_holders(const std::vector<const Objects*>& all, 
     how.descriptors = files;
     how.waiters = waits;
     how.since = options.holders;
-    if (!how.mappings && !how.descriptors && !how.waiters) return std::nullopt;
-    return HolderIndex::take(spaces, how);
+    if (!how.mappings && !how.descriptors && !how.waiters) return nullptr;
+    return std::make_shared<const HolderIndex>(HolderIndex::take(spaces, how));
 }
 
 void find_states(const std::vector<Objects*>& all, const LookOptions& options) {
@@ -292,11 +303,12 @@ void find_states(const std::vector<Objects*>& all, const LookOptions& options) {
     Running running;
     for (Objects* objects : all) {
         objects->unseen_processes = hidden;
+        objects->index = index;
         const auto each = [&](auto& items, auto key_of, auto state) {
             for (auto& seen : items) {
                 const Holders* holders = index ? key_of(seen.record) : nullptr;
                 if (options.states) seen.state = state(seen, holders);
-                if (options.holders && holders != nullptr) seen.holders = *holders;
+                if (options.holders) seen.holders = holders;
             }
         };
         const auto by_id = [&](const auto& record) { return index->of(objects->ns, record.id); };
@@ -416,7 +428,7 @@ Objects look(const Place& place, const LookOptions& options) {
     const ino_t user_namespace = IdMap::user_namespace();
     if (options.kinds.has(Kind::msg) || options.kinds.has(Kind::sem) || options.kinds.has(Kind::shm) ||
         options.kinds.has(Kind::mq))
-        place.ipc.call([&] { look_inside(objects, options, user_namespace); });
+        call_in(place.ipc, [&] { look_inside(objects, options, user_namespace); });
     if (wants_files(options)) {
         const Fd folder = shared_folder(place);
         if (folder) {

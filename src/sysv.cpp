@@ -185,10 +185,11 @@ struct Segments {
     using About = struct shmid_ds;
     static constexpr const char* noun = "shared memory segment";
 
+    // Not SHM_INFO, which adds up the pages of all segments: for 4,096 of them that takes as long as 1,000 looks.
     static int information(std::size_t& count) noexcept {
-        struct shm_info info {};
-        const int highest = shm_information(info);
-        count = static_cast<std::size_t>(info.used_ids);
+        struct shminfo info {};
+        const int highest = ::shmctl(0, IPC_INFO, reinterpret_cast<struct shmid_ds*>(&info));
+        count = static_cast<std::size_t>(highest + 1);
         return highest;
     }
     static int look(int id, About& about) noexcept { return ::shmctl(id, SHM_STAT_ANY, &about); }

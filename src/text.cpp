@@ -77,22 +77,20 @@ std::uint64_t parse_size(std::string_view text) {
 
 std::string format_size(std::uint64_t bytes) {
     if (bytes < 1024) return std::to_string(bytes);
-    auto value = static_cast<double>(bytes);
-    int unit = -1;
-    while (value >= 1024 && unit < 3) {
-        value /= 1024;
-        ++unit;
+    // In tenths of a unit, rounded half up. 1023.97K reads 1M, not 1024K.
+    std::size_t unit = 0;
+    const auto tenths_in = [&](std::size_t u) {
+        const std::uint64_t one = std::uint64_t{1} << (10 * (u + 1));
+        return bytes / one * 10 + (bytes % one * 10 + one / 2) / one;
+    };
+    std::uint64_t tenths = tenths_in(unit);
+    while (tenths >= 10240 && unit + 1 < units.size()) tenths = tenths_in(++unit);
+    std::string text = std::to_string(tenths / 10);
+    if (tenths % 10 != 0) {
+        text += '.';
+        text += static_cast<char>('0' + tenths % 10);
     }
-    // 1023.97K reads 1M, not 1024K.
-    if (value >= 1023.95 && unit < 3) {
-        value = 1;
-        ++unit;
-    }
-    std::array<char, 32> buffer{};
-    const int length = std::snprintf(buffer.data(), buffer.size(), "%.1f", value);
-    std::string text(buffer.data(), static_cast<std::size_t>(length));
-    if (text.ends_with(".0")) text.resize(text.size() - 2);
-    return text + units[static_cast<std::size_t>(unit)];
+    return text += units[unit];
 }
 
 std::string escape(std::string_view raw) {

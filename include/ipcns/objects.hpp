@@ -14,6 +14,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -106,7 +107,8 @@ template <class Record>
 struct Seen {
     Record record;
     State state = State::unknown; ///< with LookOptions::states
-    Holders holders;              ///< with LookOptions::holders
+    /// With LookOptions::holders; null: nobody was found. Good for as long as Objects::index.
+    const Holders* holders = nullptr;
 };
 
 /// A set and its semaphores.
@@ -131,6 +133,7 @@ struct IPCNS_API Objects {
     std::vector<Seen<PosixQueueRecord>> mq;
     std::vector<Seen<NamedSemaphoreRecord>> psem;
     std::vector<Seen<SharedMemoryRecord>> pshm;
+    std::shared_ptr<const HolderIndex> index; ///< whose holders the records point to, if any was needed
     FilesUsage others;          ///< in its /dev/shm, but no objects: folders, links and the like
     std::vector<Unseen> unseen; ///< kinds and objects of which not all could be seen
     /// Processes that may hold or wait for anything here, but could not be looked at.
