@@ -35,6 +35,8 @@ constexpr Command commands[] = {
     {"pids", "ipcns-names", "list the processes in a namespace"},
     {"identify", "ipcns-names", "say which namespace a process is in"},
     {"monitor", "ipcns-names", "print names as they come and go"},
+    {"make", "ipcns-objects", "make an object in a namespace"},
+    {"remove", "ipcns-objects", "remove objects from a namespace"},
     {"limits", "ipcns-objects", "show and set the limits of a namespace"},
     {"clear", "ipcns-objects", "remove everything from a named namespace"},
 };

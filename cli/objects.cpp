@@ -4,5 +4,5 @@
 
 int main(int argc, char** argv) {
     using namespace ipcns::cli;
-    return run_program(argc, argv, {add_limits, add_clear});
+    return run_program(argc, argv, {add_make, add_remove, add_limits, add_clear});
 }
