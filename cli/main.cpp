@@ -36,6 +36,8 @@ constexpr Command commands[] = {
     {"identify", "ipcns-names", "say which namespace a process is in"},
     {"monitor", "ipcns-names", "print names as they come and go"},
     {"show", "ipcns-objects", "show the objects of a namespace, their holders and waiters"},
+    {"make", "ipcns-objects", "make an object in a namespace"},
+    {"remove", "ipcns-objects", "remove objects from a namespace"},
     {"limits", "ipcns-objects", "show and set the limits of a namespace"},
     {"clear", "ipcns-objects", "remove everything from a named namespace"},
 };

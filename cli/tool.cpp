@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <memory>
 #include <set>
@@ -52,6 +53,44 @@ std::map<NamespaceId, std::string> names_by_id(const std::vector<RegisteredName>
     }
     return result;
 }
+
+namespace {
+
+// All of the text as a number of 32 bits.
+bool read_number(std::string_view text, std::uint32_t& number, int base = 10) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
+    return !text.empty() && error == std::errc() && end == text.data() + text.size();
+}
+
+} // namespace
+
+uid_t parse_user(const std::string& text) {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread here
+    if (const struct passwd* user = ::getpwnam(text.c_str())) return user->pw_uid;
+    uid_t number = 0;
+    // The last number means nobody at all to the kernel.
+    if (read_number(text, number) && number != static_cast<uid_t>(-1)) return number;
+    throw UsageError(fmt::format("there is no user '{}'", escape(text)));
+}
+
+gid_t parse_group(const std::string& text) {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread here
+    if (const struct group* group = ::getgrnam(text.c_str())) return group->gr_gid;
+    gid_t number = 0;
+    if (read_number(text, number) && number != static_cast<gid_t>(-1)) return number;
+    throw UsageError(fmt::format("there is no group '{}'", escape(text)));
+}
+
+Key parse_key(std::string_view text) {
+    const bool hexadecimal = text.starts_with("0x") || text.starts_with("0X");
+    std::uint32_t key = 0;
+    if (!read_number(text.substr(hexadecimal ? 2 : 0), key, hexadecimal ? 16 : 10))
+        throw UsageError(fmt::format("'{}' is no key", escape(text)),
+                         "a key is a number of up to 32 bits: 0x1234 or 4660");
+    return Key{key};
+}
+
+std::string key_text(Key key) { return fmt::format("0x{:08x}", static_cast<std::uint32_t>(key)); }
 
 const std::string& UserNames::operator()(uid_t uid) {
     const auto [found, is_new] = names_.try_emplace(uid);

@@ -7,6 +7,7 @@
 #include <ipcns/error.hpp>
 #include <ipcns/namespace.hpp>
 #include <ipcns/registry.hpp>
+#include <ipcns/sysv.hpp>
 
 #include <CLI/CLI.hpp>
 
@@ -33,6 +34,8 @@ void add_monitor(CLI::App& program, int& status);
 void add_show(CLI::App& program, int& status);
 void add_limits(CLI::App& program, int& status);
 void add_clear(CLI::App& program, int& status);
+void add_make(CLI::App& program, int& status);
+void add_remove(CLI::App& program, int& status);
 
 /// The main() of a helper program: does the command that the words ask for, and says what went wrong.
 /// @return the exit status: 0 done, 1 failed, 2 wrong usage, or what the command chose
@@ -47,6 +50,17 @@ std::vector<RegisteredName> visible_names();
 
 /// The names of each namespace, joined by commas.
 std::map<NamespaceId, std::string> names_by_id(const std::vector<RegisteredName>& names);
+
+/// A user or group by name or, where there is none of that name, by number.
+/// @throws UsageError when there is neither
+uid_t parse_user(const std::string& text);
+gid_t parse_group(const std::string& text);
+
+/// A System V key: 0x1234 or a decimal number of up to 32 bits. 0 is Key::none.
+/// @throws UsageError
+Key parse_key(std::string_view text);
+/// "0x00001234", as ipcs prints it.
+std::string key_text(Key key);
 
 /// "postgres", or the number where there is no such user. Each is looked up once: that may take a network.
 class UserNames {

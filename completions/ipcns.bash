@@ -21,6 +21,10 @@ _ipcns_options() { # COMMAND
     monitor) printf '%s\n' -J --json -h --help ;;
     show) printf '%s\n' -o --output -n --noheadings -J --json -a --all --holders -t --time -p --pid -c --creator -b \
         --bytes --summary --ipcs -q --quiet -h --help ;;
+    make) printf '%s\n' --size --count --limit --mode --value --huge --noreserve --lock --allocate --owner --exclusive \
+        -J --json -v --verbose -h --help ;;
+    remove) printf '%s\n' --kind --owner --older-than --orphans --key --all --force -y --yes --dry-run -o --output \
+        -n --noheadings -J --json -v --verbose -h --help ;;
     clear) printf '%s\n' -y --yes --dry-run -v --verbose -h --help ;;
     limits) printf '%s\n' -o --output -n --noheadings -J --json -b --bytes -v --verbose -h --help ;;
     esac
@@ -35,6 +39,7 @@ _ipcns_columns() { # COMMAND
         STATE CONTENT MESSAGES LIMIT LSPID LRPID SENT RECEIVED NSEMS VALUES OPERATED RSS SWAP NATTCH CPID LPID \
         ATTACHED DETACHED FLAGS MAXMSG MSGSIZE NOTIFY VALUE WAITERS ALLOC ACCESSED MODIFIED CHANGED BORN DEVICE \
         INODE HOLDERS ;;
+    remove) printf '%s\n' OBJECT KIND KEY OWNER UID MODE SIZE STATE IDLE ;;
     limits) printf '%s\n' KEY VALUE DEFAULT USED USE% MEANING UNIT PATH ;;
     esac
 }
@@ -133,6 +138,12 @@ _ipcns_reply_limit() {
     if [[ "${COMPREPLY[*]} " != *[^=]' '* ]]; then compopt -o nospace 2>/dev/null; fi
 }
 
+# The beginning of an OBJECT.
+_ipcns_reply_kinds() {
+    _ipcns_reply msg: sem: shm: mq:/ psem:/ pshm:/
+    compopt -o nospace 2>/dev/null
+}
+
 _ipcns_reply_program() { # INDEX in COMP_WORDS where the program begins
     if declare -F _command_offset >/dev/null; then
         _command_offset "$1"
@@ -147,8 +158,11 @@ _ipcns_reply_program() { # INDEX in COMP_WORDS where the program begins
 # What comes after an option that takes a value; fails when this one takes none.
 _ipcns_reply_value() { # COMMAND OPTION
     case $2 in
-    --limit) _ipcns_reply_limit ;;
-    --shm-size) if [[ $cur == [0-9]* ]]; then _ipcns_reply "${cur%%[!0-9]*}"{K,M,G,T}; fi ;;
+    --limit) if [[ $1 != make ]]; then _ipcns_reply_limit; fi ;;
+    --kind) _ipcns_reply msg sem shm mq psem pshm ;;
+    --owner) mapfile -t COMPREPLY < <(compgen -u -- "$cur") ;;
+    --huge | --count | --mode | --value | --key | --older-than) ;;
+    --shm-size | --size) if [[ $cur == [0-9]* ]]; then _ipcns_reply "${cur%%[!0-9]*}"{K,M,G,T}; fi ;;
     --chdir) mapfile -t COMPREPLY < <(compgen -d -- "$cur") && compopt -o filenames 2>/dev/null ;;
     --env)
         if [[ $cur == *=* ]]; then return; fi
@@ -190,12 +204,12 @@ _ipcns() {
         if [[ $cur == -* ]]; then
             _ipcns_reply_lines < <(_ipcns_options '')
         else
-            _ipcns_reply run exec create attach delete list pids identify monitor show limits clear help
+            _ipcns_reply run exec create attach delete list pids identify monitor show make remove limits clear help
         fi
         return
     fi
     if [[ $command == help ]]; then
-        if ((last == 2)); then _ipcns_reply run exec create attach delete list pids identify monitor show limits clear; fi
+        if ((last == 2)); then _ipcns_reply run exec create attach delete list pids identify monitor show make remove limits clear; fi
         return
     fi
 
@@ -210,7 +224,8 @@ _ipcns() {
         elif [[ $ended == no && $word == -?* ]]; then
             if [[ $word == --all ]]; then all=yes; fi
             case $word in
-            --shm-size | --limit | --name | --chdir | --env | --unset | --timeout | -o | --output) option=$word ;;
+            --shm-size | --limit | --name | --chdir | --env | --unset | --timeout | -o | --output | --size | --count | --mode | \
+                --value | --owner | --kind | --older-than | --key) option=$word ;;
             esac
         else
             others=$((others + 1))
@@ -247,6 +262,11 @@ _ipcns() {
         delete) _ipcns_reply_lines < <(_ipcns_names "$(_ipcns_own_folder)") ;;
         attach) if ((others == 1)); then _ipcns_reply_target; fi ;;
         pids) if ((others == 0)); then _ipcns_reply_target; fi ;;
+        make)
+            if ((others == 0)); then _ipcns_reply_target; fi
+            if ((others == 1)); then _ipcns_reply msg sem shm mq psem pshm; fi
+            ;;
+        remove) if ((others == 0)); then _ipcns_reply_target; else _ipcns_reply_kinds; fi ;;
         clear) if ((others == 0)); then _ipcns_reply_lines < <(_ipcns_names "$(_ipcns_own_folder)"); fi ;;
         identify) if ((others == 0)); then _ipcns_reply_lines < <(_ipcns_pids); fi ;;
         show)

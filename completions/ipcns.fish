@@ -50,7 +50,8 @@ function __ipcns_words
         else if test $ended = no; and test "$word" = --
             set ended yes
         else if test $ended = no; and string match -q -- '-?*' $word
-            contains -- $word --shm-size --limit --name --chdir --env --unset --timeout -o --output
+            contains -- $word --shm-size --limit --name --chdir --env --unset --timeout -o --output \
+                --size --count --mode --value --owner --kind --older-than --key
             and set value yes
         else
             echo $word
@@ -161,14 +162,16 @@ complete -c ipcns -n __ipcns_no_command -a pids -d 'list the processes in a name
 complete -c ipcns -n __ipcns_no_command -a identify -d 'say which namespace a process is in'
 complete -c ipcns -n __ipcns_no_command -a monitor -d 'print names as they come and go'
 complete -c ipcns -n __ipcns_no_command -a show -d 'show the objects of a namespace, their holders and waiters'
+complete -c ipcns -n __ipcns_no_command -a make -d 'make an object in a namespace'
+complete -c ipcns -n __ipcns_no_command -a remove -d 'remove objects from a namespace'
 complete -c ipcns -n __ipcns_no_command -a limits -d 'show and set the limits of a namespace'
 complete -c ipcns -n __ipcns_no_command -a clear -d 'remove everything from a named namespace'
 complete -c ipcns -n __ipcns_no_command -a help -d 'tell about a command'
 complete -c ipcns -n '__ipcns_command help; and __ipcns_has_words 0' \
-    -a 'run exec create attach delete list pids identify monitor show limits clear'
+    -a 'run exec create attach delete list pids identify monitor show make remove limits clear'
 complete -c ipcns -n __ipcns_no_command -s V -l version -d 'print the version'
 complete -c ipcns -n __ipcns_no_command -s h -l help -d 'list the commands'
-complete -c ipcns -n '__ipcns_options run exec create attach delete list pids identify monitor show limits clear' \
+complete -c ipcns -n '__ipcns_options run exec create attach delete list pids identify monitor show make remove limits clear' \
     -s h -l help -d 'show what the command does'
 
 # Arguments
@@ -181,6 +184,9 @@ complete -c ipcns -n '__ipcns_command delete' -a '(__ipcns_own_names)'
 complete -c ipcns -n '__ipcns_command clear; and __ipcns_has_words 0' -a '(__ipcns_own_names)'
 complete -c ipcns -n '__ipcns_command show; and __ipcns_has_words 0' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command show' -a '(__ipcns_objects)'
+complete -c ipcns -n '__ipcns_command make remove; and __ipcns_has_words 0' -a '(__ipcns_targets)'
+complete -c ipcns -n '__ipcns_command make; and __ipcns_has_words 1' -a 'msg sem shm mq psem pshm'
+complete -c ipcns -n '__ipcns_command remove; and not __ipcns_has_words 0' -a 'msg: sem: shm: mq:/ psem:/ pshm:/'
 complete -c ipcns -n '__ipcns_command limits; and __ipcns_has_words 0' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command limits' -a '(__ipcns_limits)'
 complete -c ipcns -n '__ipcns_command identify; and __ipcns_has_words 0' -a '(__fish_complete_pids)'
@@ -199,8 +205,8 @@ complete -c ipcns -n '__ipcns_options run' -l exec -d 'become the command; nothi
 complete -c ipcns -n '__ipcns_options exec' -l all -d 'in every named namespace'
 complete -c ipcns -n '__ipcns_options exec' -s q -l quiet -d 'with --all: without headings'
 complete -c ipcns -n '__ipcns_options delete' -l all -d 'every name of yours'
-complete -c ipcns -n '__ipcns_options clear' -s y -l yes -d 'do not ask'
-complete -c ipcns -n '__ipcns_options clear' -l dry-run -d 'only say what would be removed'
+complete -c ipcns -n '__ipcns_options remove clear' -s y -l yes -d 'do not ask'
+complete -c ipcns -n '__ipcns_options remove clear' -l dry-run -d 'only say what would be removed'
 complete -c ipcns -n '__ipcns_options delete' -l kill -d 'end the processes inside first'
 complete -c ipcns -n '__ipcns_options delete' -l timeout -x -d 'seconds between SIGTERM and SIGKILL'
 
@@ -218,7 +224,26 @@ complete -c ipcns -n '__ipcns_options run exec' -l chdir -x -a '(__fish_complete
 complete -c ipcns -n '__ipcns_options run exec' -l env -x -a '(set -xn)=' -d 'set a variable'
 complete -c ipcns -n '__ipcns_options run exec' -l unset -x -a '(set -xn)' -d 'take a variable away'
 complete -c ipcns -n '__ipcns_options run exec' -l die-with-parent -d 'kill it when its parent dies'
-complete -c ipcns -n '__ipcns_options run exec create delete limits clear' -s v -l verbose -d 'say what is done'
+complete -c ipcns -n '__ipcns_options run exec create delete make remove limits clear' -s v -l verbose -d 'say what is done'
+
+# Objects
+complete -c ipcns -n '__ipcns_options make' -l size -x -d 'bytes, or bytes of a message (K M G T)'
+complete -c ipcns -n '__ipcns_options make' -l count -x -d 'semaphores, or messages'
+complete -c ipcns -n '__ipcns_options make' -l limit -x -d 'bytes that a System V queue takes (K M G T)'
+complete -c ipcns -n '__ipcns_options make' -l mode -x -d 'permissions, octal'
+complete -c ipcns -n '__ipcns_options make' -l value -x -d 'first values of semaphores'
+complete -c ipcns -n '__ipcns_options make' -l huge -d 'of huge pages'
+complete -c ipcns -n '__ipcns_options make' -l noreserve -d 'reserve no swap space'
+complete -c ipcns -n '__ipcns_options make' -l lock -d 'never swap it out'
+complete -c ipcns -n '__ipcns_options make' -l allocate -d 'set its memory aside now'
+complete -c ipcns -n '__ipcns_options make' -l exclusive -d 'fail when there is one'
+complete -c ipcns -n '__ipcns_options make remove' -l owner -x -a '(__fish_complete_users)' -d 'whose it is'
+complete -c ipcns -n '__ipcns_options remove' -l kind -x -a 'msg sem shm mq psem pshm' -d 'only of these kinds'
+complete -c ipcns -n '__ipcns_options remove' -l older-than -x -d 'not used for so long (90s 30m 1h 2d)'
+complete -c ipcns -n '__ipcns_options remove' -l orphans -d 'only what nobody has'
+complete -c ipcns -n '__ipcns_options remove' -l key -x -d 'only with this key'
+complete -c ipcns -n '__ipcns_options remove' -l all -d 'everything'
+complete -c ipcns -n '__ipcns_options remove' -l force -d 'with --all: also in the host'
 
 # Tables
 complete -c ipcns -n '__ipcns_options list' -s o -l output -x -d 'columns to show' \
@@ -231,8 +256,10 @@ complete -c ipcns -n '__ipcns_options show' -s o -l output -x -d 'columns to sho
     -a '(__ipcns_columns NS NSNAME OBJECT KIND ID KEY NAME MODE OWNER UID GROUP GID CREATOR CUID CGROUP CGID SIZE STATE CONTENT MESSAGES LIMIT LSPID LRPID SENT RECEIVED NSEMS VALUES OPERATED RSS SWAP NATTCH CPID LPID ATTACHED DETACHED FLAGS MAXMSG MSGSIZE NOTIFY VALUE WAITERS ALLOC ACCESSED MODIFIED CHANGED BORN DEVICE INODE HOLDERS)'
 complete -c ipcns -n '__ipcns_options limits' -s o -l output -x -d 'columns to show' \
     -a '(__ipcns_columns KEY VALUE DEFAULT USED USE% MEANING UNIT PATH)'
-complete -c ipcns -n '__ipcns_options list pids identify show limits' -s n -l noheadings -d 'no line of headings'
-complete -c ipcns -n '__ipcns_options list pids identify monitor show limits' -s J -l json -d 'print JSON'
+complete -c ipcns -n '__ipcns_options remove' -s o -l output -x -d 'columns to show' \
+    -a '(__ipcns_columns OBJECT KIND KEY OWNER UID MODE SIZE STATE IDLE)'
+complete -c ipcns -n '__ipcns_options list pids identify show remove limits' -s n -l noheadings -d 'no line of headings'
+complete -c ipcns -n '__ipcns_options list pids identify monitor show make remove limits' -s J -l json -d 'print JSON'
 complete -c ipcns -n '__ipcns_options list' -l fds -x -a 'auto always never' -d 'search descriptors'
 complete -c ipcns -n '__ipcns_options list' -l objects -d 'also what is in each'
 complete -c ipcns -n '__ipcns_options list show limits' -s b -l bytes -d 'sizes in bytes'

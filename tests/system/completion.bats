@@ -80,7 +80,7 @@ name_to_complete() {
     expect_line 'ipcns help monitor ' bash_line 'ipcns help mo'
     expect_line 'ipcns list --noheadings ' bash_line 'ipcns list --no'
     expect_line 'ipcns delete --all --kill ' bash_line 'ipcns delete --all --k'
-    expect_line 'ipcns attach clear create delete exec help identify limits list monitor pids run show ' bash_all 'ipcns '
+    expect_line 'ipcns attach clear create delete exec help identify limits list make monitor pids remove run show ' bash_all 'ipcns '
 }
 
 @test "bash: values of options, written with and without =" {

@@ -14,8 +14,8 @@ setup() {
     completions=$IPCNS_TREE/completions
 }
 
-commands=(run exec create attach delete list pids identify monitor show limits clear)
-tables=(list pids identify show limits)
+commands=(run exec create attach delete list pids identify monitor show make remove limits clear)
+tables=(list pids identify show remove limits)
 
 # same WHAT A B: two lists, one word a line, hold the same words.
 same() {
@@ -107,6 +107,16 @@ fish_options() { # COMMAND
     for command in "${commands[@]}"; do ipcns help "$command" >/dev/null; done
 }
 
+# The table of a command, with something in it.
+table_of() { # COMMAND ARGUMENT...
+    if [[ $1 != remove ]]; then
+        ipcns "$@"
+        return
+    fi
+    # shellcheck disable=SC2016 # for the inner shell
+    ipcns run -- sh -c 'ipcmk -Q >/dev/null && exec "$IPCNS" "$@"' - "$@" self --all --dry-run
+}
+
 @test "the same columns everywhere, and the keys of the JSON" {
     need python3
     is_root || need_userns
@@ -133,6 +143,7 @@ fish_options() { # COMMAND
             arguments+=("$name")
         fi
         keys=$(ipcns "$command" "${arguments[@]}" 2>/dev/null | python3 -c '
+        keys=$(table_of "$command" "${arguments[@]}" 2>/dev/null | python3 -c '
 import json, sys
 value = json.load(sys.stdin)
 keys = set()

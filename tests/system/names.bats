@@ -68,7 +68,7 @@ teardown() { names_teardown; }
 }
 
 @test "every command has help, on standard output" {
-    for command in run exec create attach delete list pids identify monitor limits clear; do
+    for command in run exec create attach delete list pids identify monitor make remove limits clear; do
         run --separate-stderr ipcns "$command" --help
         expect_status 0
         expect_in_output "ipcns $command"

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// ipcns make: a new object of any kind in any namespace.
+#include "table.hpp"
+#include "tool.hpp"
+
+#include <ipcns/making.hpp>
+#include <ipcns/text.hpp>
+
+#include <fmt/core.h>
+
+#include <charconv>
+#include <memory>
+
+namespace ipcns::cli {
+namespace {
+
+struct Options {
+    std::string target;
+    std::string kind;
+    std::string name;
+    std::string size, count, limit, mode, value, huge, owner;
+    bool no_reserve = false;
+    bool lock = false;
+    bool allocate = false;
+    bool exclusive = false;
+    bool json = false;
+    bool verbose = false;
+};
+
+std::uint64_t parse_number(std::string_view text, const char* what, int base = 10) {
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
+    if (text.empty() || error != std::errc() || end != text.data() + text.size())
+        throw UsageError(fmt::format("'{}' is no {}", escape(text), what));
+    return number;
+}
+
+std::vector<unsigned> parse_values(std::string_view text) {
+    std::vector<unsigned> values;
+    for (;;) {
+        const std::string_view word = text.substr(0, text.find(','));
+        const std::uint64_t value = parse_number(word, "value of a semaphore");
+        constexpr std::uint64_t largest = 2147483647; // SEM_VALUE_MAX
+        if (value > largest)
+            throw UsageError(fmt::format("'{}' is no value of a semaphore: it is at most {}", word, largest));
+        values.push_back(static_cast<unsigned>(value));
+        if (word.size() == text.size()) return values;
+        text.remove_prefix(word.size() + 1);
+    }
+}
+
+NewObject wanted(const Options& options) {
+    NewObject object;
+    const auto kind = find_kind(options.kind);
+    if (!kind)
+        throw UsageError(fmt::format("there is no kind '{}'", escape(options.kind)),
+                         "a KIND is one of msg, sem, shm, mq, psem and pshm");
+    object.kind = *kind;
+    if (is_sysv(*kind)) {
+        if (!options.name.empty()) object.key = parse_key(options.name);
+    } else {
+        object.name = options.name;
+    }
+    if (!options.mode.empty()) {
+        const std::uint64_t mode = parse_number(options.mode, "mode: it is made of octal digits", 8);
+        if (mode > 0777)
+            throw UsageError(fmt::format("the mode {} has more than permission bits, which are 0 to 0777",
+                                         escape(options.mode)));
+        object.mode = static_cast<mode_t>(mode);
+    }
+    if (!options.size.empty()) object.size = parse_size(options.size);
+    if (!options.count.empty()) object.count = parse_number(options.count, "count");
+    if (!options.limit.empty()) object.limit = parse_size(options.limit);
+    if (!options.value.empty()) object.values = parse_values(options.value);
+    object.huge_pages = !options.huge.empty();
+    if (object.huge_pages && options.huge != "default") object.huge_page_size = parse_size(options.huge);
+    if (!options.owner.empty()) {
+        const auto colon = options.owner.find(':');
+        const std::string user = options.owner.substr(0, colon);
+        if (!user.empty()) object.owner = parse_user(user);
+        if (colon != std::string::npos) object.group = parse_group(options.owner.substr(colon + 1));
+    }
+    object.no_reserve = options.no_reserve;
+    object.lock = options.lock;
+    object.allocate = options.allocate;
+    object.exclusive = options.exclusive;
+    return object;
+}
+
+void make(const Options& options) {
+    const NewObject object = wanted(options);
+    const Target target = Target::parse(options.target);
+    const bool file = object.kind == Kind::psem || object.kind == Kind::pshm;
+    const Place place = file ? resolve(target) : Place{resolve_namespace(target), {}, {}, {}, {}};
+    const MadeObject result = make_object(place, object);
+    const ObjectName& name = result.object;
+    if (options.json) {
+        fmt::print("{}\n", Json{{"object", json_text(name.text())},
+                                {"kind", word_of(name.kind)},
+                                {"id", name.id ? Json(*name.id) : Json()},
+                                {"key", object.key == Key::none ? Json() : Json(key_text(object.key))},
+                                {"name", name.name.empty() ? Json() : json_text(name.name)},
+                                {"made", result.made}}
+                               .dump(4));
+    } else {
+        fmt::print("{}\n", escape(name.text()));
+    }
+    if (!options.verbose) return;
+    std::fflush(stdout);
+    fmt::print(stderr, "ipcns: {} {}\n", escape(name.text()),
+               result.made ? "made" : "was there already, and is not changed");
+}
+
+} // namespace
+
+void add_make(CLI::App& program, int& /*status*/) {
+    auto options = std::make_shared<Options>();
+    auto* command = program.add_subcommand(
+        "make", "Make an object in the namespace TARGET, and print what it is called: msg:3, mq:/jobs.");
+    command->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, self or host")
+        ->required();
+    command->add_option("KIND", options->kind, "msg, sem, shm, mq, psem or pshm")->required();
+    command
+        ->add_option(
+            "NAME", options->name,
+            "mq, psem, pshm: its /NAME. msg, sem, shm: its key, 0x1234 or decimal; without, it has none")
+        ->option_text("NAME|KEY");
+    command->add_option("--size", options->size, "shm, pshm: bytes; mq: bytes of a message (K M G T)")
+        ->type_name("SIZE");
+    command->add_option("--count", options->count, "sem: semaphores (default: 1); mq: messages")
+        ->type_name("N");
+    command->add_option("--limit", options->limit, "msg: bytes that it takes before senders wait")
+        ->type_name("SIZE");
+    command->add_option("--mode", options->mode, "permissions (default: 600); no umask applies")
+        ->type_name("OCTAL");
+    command->add_option("--value", options->value, "sem: a value for each or one for all; psem: its value")
+        ->type_name("V[,V...]");
+    command->add_flag("--huge{default}", options->huge, "shm: of huge pages; --huge=SIZE: of this size");
+    command->add_flag("--noreserve", options->no_reserve, "shm: reserve no swap space");
+    command->add_flag("--lock", options->lock, "shm: never swap it out");
+    command->add_flag("--allocate", options->allocate, "pshm: set its memory aside now");
+    command->add_option("--owner", options->owner, "names or numbers (default: you)")
+        ->type_name("USER[:GROUP]");
+    command->add_flag("--exclusive", options->exclusive, "fail when there is one; else it is used as it is");
+    command->add_flag("-J,--json", options->json, "print JSON");
+    command->add_flag("-v,--verbose", options->verbose, "say whether it is new");
+    command->footer(
+        "Examples:\n  ipcns make db shm --size 64M\n  ipcns make db sem 0x1234 --value 1,0,5\n"
+        "  ipcns make db mq /jobs --count 100 --size 8K --mode 660 --owner :staff");
+    command->callback([options] { make(*options); });
+}
+
+} // namespace ipcns::cli
