@@ -262,12 +262,13 @@ void add_sets(std::string& out, const Objects& objects, Columns columns, Names& 
 
 // An empty line, and the part of each kind that is asked for with another one.
 template <class Msg, class Shm, class Sem>
-std::string parts(const IpcsOptions& options, Msg msg, Shm shm, Sem sem) {
+std::string parts(const IpcsOptions& options, Msg msg, Shm shm, Sem sem, std::size_t rows = 0) {
     const auto asked = [&](Kind kind) {
         return options.kinds.has(kind) || !(options.kinds.has(Kind::msg) || options.kinds.has(Kind::shm) ||
                                             options.kinds.has(Kind::sem));
     };
     std::string out = "\n";
+    out.reserve(2048 + rows * 96); // more than a row of usual names and numbers
     const auto add = [&](Kind kind, auto& part) {
         if (!asked(kind)) return;
         part(out);
@@ -288,7 +289,8 @@ std::string like_ipcs(const Objects& objects, const IpcsOptions& options) {
     return parts(
         options, [&](std::string& out) { add_queues(out, objects, columns, names); },
         [&](std::string& out) { add_segments(out, objects, columns, names); },
-        [&](std::string& out) { add_sets(out, objects, columns, names); });
+        [&](std::string& out) { add_sets(out, objects, columns, names); },
+        objects.msg.size() + objects.shm.size() + objects.sem.size());
 }
 
 // ---- One object --------------------------------------------------------------------------------------------------
