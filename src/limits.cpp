@@ -48,47 +48,35 @@ constexpr std::uint64_t most_ever = 1U << 24;          // with the boot paramete
 constexpr const char* sem_path = "/proc/sys/kernel/sem";
 
 constexpr LimitKey keys[] = {
-    {"msgmax", "/proc/sys/kernel/msgmax", 1, "largest System V message", "bytes", -1, 0, int_max, 8192},
-    {"msgmnb", "/proc/sys/kernel/msgmnb", 1, "size of a new System V queue", "bytes", -1, 0, int_max, 16384},
-    {"msgmni", "/proc/sys/kernel/msgmni", 1, "System V queues", "queues", -1, 0, most_ever, 32000},
-    {"sem", sem_path, 4, "semmsl, semmns, semopm and semmni", "numbers", -1, 0, int_max},
-    {"shmall", "/proc/sys/kernel/shmall", 1, "segments together", "pages", -1, 0, long_max, huge},
-    {"shmmax", "/proc/sys/kernel/shmmax", 1, "largest segment", "bytes", -1, 0, long_max, huge},
-    {"shmmni", "/proc/sys/kernel/shmmni", 1, "segments", "segments", -1, 0, most_ever, 4096},
-    {"shm_rmid_forced", "/proc/sys/kernel/shm_rmid_forced", 1, "1: remove unattached segments", "flag", -1, 0,
+    {"msgmax", "/proc/sys/kernel/msgmax", 1, -1, "largest System V message", "bytes", 0, int_max, 8192},
+    {"msgmnb", "/proc/sys/kernel/msgmnb", 1, -1, "size of a new System V queue", "bytes", 0, int_max, 16384},
+    {"msgmni", "/proc/sys/kernel/msgmni", 1, -1, "System V queues", "queues", 0, most_ever, 32000},
+    {"sem", sem_path, 4, -1, "semmsl, semmns, semopm and semmni", "numbers", 0, int_max},
+    {"shmall", "/proc/sys/kernel/shmall", 1, -1, "segments together", "pages", 0, long_max, huge},
+    {"shmmax", "/proc/sys/kernel/shmmax", 1, -1, "largest segment", "bytes", 0, long_max, huge},
+    {"shmmni", "/proc/sys/kernel/shmmni", 1, -1, "segments", "segments", 0, most_ever, 4096},
+    {"shm_rmid_forced", "/proc/sys/kernel/shm_rmid_forced", 1, -1, "1: remove unattached segments", "flag", 0,
      1, 0},
-    {"msg_next_id", "/proc/sys/kernel/msg_next_id", 1, "wanted id of the next queue", "id", -1, 0, int_max},
-    {"sem_next_id", "/proc/sys/kernel/sem_next_id", 1, "wanted id of the next set", "id", -1, 0, int_max},
-    {"shm_next_id", "/proc/sys/kernel/shm_next_id", 1, "wanted id of the next segment", "id", -1, 0, int_max},
-    {"auto_msgmni", "/proc/sys/kernel/auto_msgmni", 1, "without effect since 3.19", "flag", -1, 0, 1, 0},
-    {"queues_max", "/proc/sys/fs/mqueue/queues_max", 1, "POSIX queues", "queues", -1, 0, int_max, 256},
-    {"msg_max", "/proc/sys/fs/mqueue/msg_max", 1, "messages in a POSIX queue", "messages", -1, 1, 65536, 10},
-    {"msgsize_max", "/proc/sys/fs/mqueue/msgsize_max", 1, "largest POSIX message", "bytes", -1, 128, 1 << 24,
+    {"msg_next_id", "/proc/sys/kernel/msg_next_id", 1, -1, "wanted id of the next queue", "id", 0, int_max},
+    {"sem_next_id", "/proc/sys/kernel/sem_next_id", 1, -1, "wanted id of the next set", "id", 0, int_max},
+    {"shm_next_id", "/proc/sys/kernel/shm_next_id", 1, -1, "wanted id of the next segment", "id", 0, int_max},
+    {"auto_msgmni", "/proc/sys/kernel/auto_msgmni", 1, -1, "without effect since 3.19", "flag", 0, 1, 0},
+    {"queues_max", "/proc/sys/fs/mqueue/queues_max", 1, -1, "POSIX queues", "queues", 0, int_max, 256},
+    {"msg_max", "/proc/sys/fs/mqueue/msg_max", 1, -1, "messages in a POSIX queue", "messages", 1, 65536, 10},
+    {"msgsize_max", "/proc/sys/fs/mqueue/msgsize_max", 1, -1, "largest POSIX message", "bytes", 128, 1 << 24,
      8192},
-    {"msg_default", "/proc/sys/fs/mqueue/msg_default", 1, "msg_max if not asked for", "messages", -1, 1,
+    {"msg_default", "/proc/sys/fs/mqueue/msg_default", 1, -1, "msg_max if not asked for", "messages", 1,
      65536, 10},
-    {"msgsize_default", "/proc/sys/fs/mqueue/msgsize_default", 1, "msgsize_max if not asked for", "bytes", -1,
+    {"msgsize_default", "/proc/sys/fs/mqueue/msgsize_default", 1, -1, "msgsize_max if not asked for", "bytes",
      128, 1 << 24, 8192},
 };
 
 constexpr std::array<LimitKey, 4> sem_parts{{
-    {"semmsl", sem_path, 1, "semaphores in a set", "semaphores", 0, 0, int_max, 32000},
-    {"semmns", sem_path, 1, "semaphores in all sets", "semaphores", 1, 0, int_max, 1024000000},
-    {"semopm", sem_path, 1, "operations in a semop call", "operations", 2, 0, int_max, 500},
-    {"semmni", sem_path, 1, "semaphore sets", "sets", 3, 0, most_ever, 32000},
+    {"semmsl", sem_path, 1, 0, "semaphores in a set", "semaphores", 0, int_max, 32000},
+    {"semmns", sem_path, 1, 1, "semaphores in all sets", "semaphores", 0, int_max, 1024000000},
+    {"semopm", sem_path, 1, 2, "operations in a semop call", "operations", 0, int_max, 500},
+    {"semmni", sem_path, 1, 3, "semaphore sets", "sets", 0, most_ever, 32000},
 }};
-
-// Calls for every key with one number, "sem" in its parts.
-template <class Function>
-void each_number(Function function) {
-    for (const auto& key : keys) {
-        if (key.numbers == 1) {
-            function(key);
-            continue;
-        }
-        for (const auto& part : sem_parts) function(part);
-    }
-}
 
 bool is_id(const LimitKey& key) { return std::string_view(key.unit) == "id"; }
 
@@ -450,6 +438,7 @@ std::vector<LimitChange> set_limits(std::span<const Limit> limits) {
         refuse(number != 0 ? number : EINVAL, setting.asked, hint, put_back({order.data(), i + 1}));
     }
     std::vector<LimitChange> changes;
+    changes.reserve(settings.size());
     for (const auto& setting : settings) changes.push_back({setting.key, setting.old_value, setting.value});
     return changes;
 }

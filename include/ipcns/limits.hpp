@@ -20,11 +20,11 @@ struct IPCNS_API LimitKey {
     const char* name;    ///< the short name, e.g. "shmmax", "msg_max" or "semmni"
     const char* path;    ///< its file, e.g. "/proc/sys/kernel/shmmax"
     int numbers;         ///< how many numbers the value has: 4 for "sem", else 1
+    int part;            ///< which of the file's numbers, from 0; -1: all that is in the file
     const char* meaning; ///< a few words for people
     /// What is counted: bytes, pages, messages, queues, semaphores, operations, sets, segments, id (of an object), flag
     /// (0 or 1), or numbers (of "sem")
     const char* unit = "";
-    int part = -1;           ///< which of the file's numbers, from 0; -1: all that is in the file
     std::uint64_t least = 0; ///< the least and the most that a kernel takes. Some take less than the most.
     std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
     /// What a new namespace begins with, whatever the values of its parent are. Nothing for "sem" and for the ids.

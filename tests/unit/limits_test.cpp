@@ -304,7 +304,7 @@ TEST(Limits, WriteSaysWhatTheKernelDoesNotTake) {
 }
 
 TEST(Limits, WriteSaysThatTheKernelLacksTheKey) {
-    const LimitKey missing{"nonesuch", "/proc/sys/kernel/ipcns_nonesuch", 1, "nothing"};
+    const LimitKey missing{"nonesuch", "/proc/sys/kernel/ipcns_nonesuch", 1, -1, "nothing"};
     std::string hint;
     EXPECT_EQ(refused({&missing, "1"}, hint), ENOENT);
     EXPECT_NE(hint.find("no such limit"), std::string::npos) << hint;
