@@ -392,7 +392,6 @@ std::string queue_hint(int number, const struct mq_attr* attributes) {
                                        static_cast<std::uint64_t>(attributes->mq_msgsize));
             return text + ": raise RLIMIT_MSGQUEUE (ulimit -q)";
         }
-        case ENODEV: return no_queues_here;
         default: break;
         }
     } catch (const Error&) {
@@ -419,12 +418,13 @@ std::optional<struct mq_attr> queue_attributes(std::optional<std::uint64_t> max_
     return attributes;
 }
 
+// A system call without a name to see whether there is such a system call.
+bool has_queues() { return ::syscall(SYS_mq_open, "", O_RDONLY) >= 0 || errno != ENOSYS; }
+
 // Opens a queue of the calling thread's namespace.
 Fd open_queue(const std::string& name, int flags, mode_t mode = 0,
               const struct mq_attr* attributes = nullptr) {
-    Fd queue(::mq_open(name.c_str(), flags | O_CLOEXEC, mode, attributes));
-    if (!queue && errno == ENOSYS) errno = ENODEV;
-    return queue;
+    return Fd(::mq_open(name.c_str(), flags | O_CLOEXEC, mode, attributes));
 }
 
 // What is asked of a queue that exists.
@@ -476,28 +476,46 @@ Fd mount_queues() {
     return mount;
 }
 
+namespace {
+
+// Attaching walks down the whole pile that the mount is put onto, to see that it is not itself in there.
+constexpr std::size_t highest_pile = 64;
+
+// Somewhere to put mounts: a file system of their own, so that no folder is needed anywhere.
+Fd make_ground(QueueMounts::Place place) {
+    constexpr const char* what = "make a place for mounts of POSIX queues";
+    Fd ground(new_tmpfs(""));
+    if (!ground) fail(what);
+    if (place == QueueMounts::Place::detached) return ground;
+    if (::unshare(CLONE_NEWNS | CLONE_FS) != 0 ||
+        ::mount("none", "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0)
+        fail(what);
+    // Any folder will do, since nobody else sees it; on "/" it would be met by who goes up by "..".
+    for (const char* folder : {"/dev/mqueue", "/mnt", "/"})
+        if (attach_mount(ground.get(), AT_FDCWD, folder) == 0) return ground;
+    fail(what);
+}
+
+} // namespace
+
 int QueueMounts::mount() {
     Fd mount = mount_queues();
     if (!mount) return -1;
-    if (!bottom_ && place_ == Place::thread) {
-        // Any folder will do, since nobody else sees it; that on "/" is the last choice, where ".." would meet it.
-        if (::unshare(CLONE_NEWNS | CLONE_FS) != 0 ||
-            ::mount("none", "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0 ||
-            (attach_mount(mount.get(), AT_FDCWD, "/dev/mqueue") != 0 &&
-             attach_mount(mount.get(), AT_FDCWD, "/mnt") != 0 &&
-             attach_mount(mount.get(), AT_FDCWD, "/") != 0))
-            fail("make a mount namespace for mounts of POSIX queues");
+    if (!ground_) ground_ = make_ground(place_);
+    bool attached = false;
+    if (height_ > 0 && height_ < highest_pile) {
+        attached = attach_mount(mount.get(), top_.get(), ".") == 0;
+    } else {
+        const std::string pile = std::to_string(piles_++);
+        attached = ::mkdirat(ground_.get(), pile.c_str(), 0700) == 0 &&
+                   attach_mount(mount.get(), ground_.get(), pile.c_str()) == 0;
+        height_ = 0;
     }
-    const bool stacked = bottom_ && attach_mount(mount.get(), top_ ? top_.get() : bottom_.get(), ".") == 0;
-    if (stacked) {
-        top_ = std::move(mount);
-        return top_.get();
-    }
-    // The first one; or the kernel has no trees that are attached to nothing (EINVAL), or no more mounts in one
-    // (ENOSPC, fs.mount-max): then this is the first one of the next tree.
-    top_.reset();
-    bottom_ = std::move(mount);
-    return bottom_.get();
+    // Where it cannot be attached (EINVAL: not to what is detached itself, in this kernel; ENOSPC: fs.mount-max) it
+    // goes by itself.
+    height_ = attached ? height_ + 1 : 0;
+    top_ = std::move(mount);
+    return top_.get();
 }
 
 namespace {
@@ -555,8 +573,7 @@ QueueFolder open_queues(QueueProbe probe) {
     if (errno == ENODEV) return missing(Missing::no_queues, no_queues_here);
     if (errno != EPERM && errno != EACCES && errno != ENOSYS) fail("mount the POSIX queues of a namespace");
     // Rights are looked at first, so EPERM says nothing about whether there are any.
-    if (::syscall(SYS_mq_open, "", O_RDONLY) < 0 && errno == ENOSYS)
-        return missing(Missing::no_queues, no_queues_here);
+    if (!has_queues()) return missing(Missing::no_queues, no_queues_here);
 
     Fd folder(::open("/dev/mqueue", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     struct statfs about {};
@@ -638,6 +655,7 @@ Fd make_queue(const std::string& name, const PosixMakeOptions& options,
               std::optional<std::uint64_t> max_messages, std::optional<std::uint64_t> message_size) {
     (void)file_of(Kind::queue, name);
     const std::string what = doing("make", Kind::queue, name);
+    if (!has_queues()) fail(ENODEV, what, no_queues_here);
     const auto attributes = queue_attributes(max_messages, message_size);
     const struct mq_attr* const given = attributes ? &*attributes : nullptr;
     Fd queue = open_queue(name, O_CREAT | O_EXCL | O_RDWR, options.mode, given);
@@ -791,7 +809,8 @@ void detail::posix_call_failed(const char* what) { fail(what); }
 PosixQueue PosixQueue::open(const std::string& name, Access access) {
     (void)file_of(Kind::queue, name);
     Fd queue = open_queue(name, static_cast<int>(access));
-    if (!queue) fail(doing("open", Kind::queue, name), errno == ENODEV ? no_queues_here : "");
+    if (!queue && errno == ENOSYS) fail(ENODEV, doing("open", Kind::queue, name), no_queues_here);
+    if (!queue) fail(doing("open", Kind::queue, name));
     return PosixQueue(std::move(queue));
 }
 

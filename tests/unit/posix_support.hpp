@@ -8,9 +8,12 @@
 #include <ipcns/fd.hpp>
 
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <cstddef>
 #include <string>
 
 namespace ipcns::test {
@@ -57,6 +60,19 @@ inline void drop_capabilities() {
     header.version = _LINUX_CAPABILITY_VERSION_3;
     std::array<struct __user_cap_data_struct, 2> none{};
     if (::syscall(SYS_capset, &header, none.data()) != 0) broken("capset");
+}
+
+/// From now on the kernel answers a system call of this process with an error: as one does that lacks it.
+inline void refuse_call(long call, int number) {
+    std::array<struct sock_filter, 4> code{
+        {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 1),
+         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(number)),
+         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)}};
+    const struct sock_fprog program { code.size(), code.data() };
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        broken("seccomp");
 }
 
 /// Opens a folder by its path.

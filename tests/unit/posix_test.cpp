@@ -854,11 +854,29 @@ TEST_F(Queues, WhatCannotBeToldIsSaid) {
         true);
 }
 
+TEST_F(Queues, AKernelWithoutPosixQueues) {
+    in_new_namespaces([] {
+        test::refuse_call(SYS_fsopen, ENODEV);
+        test::refuse_call(SYS_mq_open, ENOSYS);
+        EXPECT_FALSE(mount_queues());
+        EXPECT_EQ(QueueMounts().mount(), -1);
+        EXPECT_EQ(open_queues().missing, Missing::no_queues);
+        EXPECT_NE(open_queues().why, "");
+        EXPECT_EQ(number_of([] { make_posix_queue("/q"); }), ENODEV);
+        EXPECT_NE(test::hint_of([] { make_posix_queue("/q"); }), "");
+        EXPECT_EQ(number_of([] { make_posix_queue("/q", {}, 5); }), ENODEV);
+        EXPECT_EQ(number_of([] { (void)PosixQueue::open("/q"); }), ENODEV);
+        // Who may not mount is told that first.
+        test::refuse_call(SYS_fsopen, EPERM);
+        EXPECT_EQ(open_queues().missing, Missing::no_queues);
+    });
+}
+
 // ---- Many mounts in a row ----------------------------------------------------------------------------------------
 
-void expect_a_walk_sees_everything(QueueMounts::Place place) {
-    in_new_namespaces([place] {
-        constexpr std::size_t count = 60;
+void expect_a_walk_sees_everything(QueueMounts::Place place, bool attaching_fails = false) {
+    in_new_namespaces([=] {
+        constexpr std::size_t count = 150; // more than one pile
         std::vector<Fd> namespaces;
         for (std::size_t i = 0; i < count; ++i) {
             ASSERT_EQ(::unshare(CLONE_NEWIPC), 0);
@@ -868,6 +886,7 @@ void expect_a_walk_sees_everything(QueueMounts::Place place) {
         const std::string mounts = test::read_file("/proc/self/mountinfo");
         const auto before = open_fds();
         std::thread([&] {
+            if (attaching_fails) test::refuse_call(SYS_move_mount, EINVAL);
             QueueMounts walk(place);
             for (int round = 0; round < 2; ++round) {
                 for (std::size_t i = 0; i < count; ++i) {
@@ -896,6 +915,10 @@ void expect_a_walk_sees_everything(QueueMounts::Place place) {
 TEST_F(Queues, AWalkWithDetachedMounts) { expect_a_walk_sees_everything(QueueMounts::Place::detached); }
 
 TEST_F(Queues, AWalkWithMountsOfItsThread) { expect_a_walk_sees_everything(QueueMounts::Place::thread); }
+
+TEST_F(Queues, AWalkInAKernelThatAttachesNothingToDetachedMounts) {
+    expect_a_walk_sees_everything(QueueMounts::Place::detached, true);
+}
 
 TEST_F(Queues, AWalkWithoutRightsSaysSo) {
     in_new_namespaces([] {
