@@ -152,3 +152,53 @@ END
     expect_status 0
     expect_in_output finished
 }
+
+@test "show tells a server's objects from one that was left behind, and remove --orphans takes that alone" {
+    need jq
+    if is_root; then getent passwd postgres >/dev/null || skip 'there is no user postgres'; fi
+    name=$(unique_name)
+    export name
+    ipcns create "$name"
+    cat >script <<'END'
+source ./functions
+if ((EUID == 0)); then
+    mount -t tmpfs none /mnt
+    chmod 755 /mnt
+    folder=/mnt/a
+else
+    folder=$PWD/a
+fi
+mkdir "$folder"
+make_cluster "$folder"
+"$IPCNS" exec "$name" -- "${as[@]}" "$postgres/postgres" -D "$folder/data" >log 2>&1 &
+server=$!
+wait_for ready "$folder"
+"$IPCNS" exec "$name" -- ipcmk -M 5000 >leaked
+leaked=shm:$(tr -dc 0-9 <leaked)
+
+"$IPCNS" show "$name" shm -q --holders --json >json
+# The server's segment: in use, held by the postmaster, whose command is shown. The other: nobody's.
+jq -e --argjson pid "$(postmaster "$folder")" --arg key "$(printf '0x%08x' "$(key "$folder")")" '
+    .shm[] | select(.key == $key) | .state == "in_use"
+    and (.holders.mappings | any(.pid == $pid and (.command | contains("postgres"))))' json
+jq -e --arg leaked "$leaked" '.shm[] | select(.object == $leaked) | .state == "orphan" and .holders.mappings == []' json
+(($(jq '.shm | length' json) == 2))
+
+[[ $("$IPCNS" remove "$name" --orphans --kind shm --dry-run -n -o OBJECT) == "$leaked" ]]
+"$IPCNS" remove "$name" --orphans --kind shm --yes
+(($("$IPCNS" show "$name" shm -q -n | wc -l) == 1))
+"${as[@]}" "$postgres/pgbench" -q -i -h "$folder/socket" -p 54321 -U postgres postgres >/dev/null 2>&1
+"${as[@]}" "$postgres/pgbench" -c 2 -t 50 -h "$folder/socket" -p 54321 -U postgres postgres | grep -F '100/100'
+kill -INT "$(postmaster "$folder")"
+wait "$server"
+echo finished
+END
+    if is_root; then
+        run unshare --mount --propagation private bash ./script
+    else
+        run bash ./script
+    fi
+    cat log 2>/dev/null || true
+    expect_status 0
+    expect_in_output finished
+}
