@@ -142,7 +142,6 @@ table_of() { # COMMAND ARGUMENT...
                 for kind in mq psem pshm; do "$1" make $kind /one; done' - "$IPCNS_BUILD/tests/bin/posix_ipc"
             arguments+=("$name")
         fi
-        keys=$(ipcns "$command" "${arguments[@]}" 2>/dev/null | python3 -c '
         keys=$(table_of "$command" "${arguments[@]}" 2>/dev/null | python3 -c '
 import json, sys
 value = json.load(sys.stdin)
