@@ -950,30 +950,42 @@ void show_one(Options& options, const Wanted& wanted, int& status) {
     if (options.holders) say_unseen_processes(objects.unseen_processes);
 }
 
-void show_like_ipcs(const Options& options, const Wanted& wanted) {
-    if (options.all || options.holders || options.format.json() || !options.format.is_usual() ||
-        !wanted.objects.empty())
+void show_like_ipcs(const Options& options, const Wanted& wanted, int& status) {
+    if (options.all || options.holders || options.format.json() || !options.format.is_usual())
         throw UsageError(
-            "--ipcs prints what ipcs(1) prints: it goes with a TARGET, msg, sem and shm, -t, -p, -c, -b and "
-            "--summary");
-    if (!wanted.kinds.has(Kind::msg) && !wanted.kinds.has(Kind::sem) && !wanted.kinds.has(Kind::shm))
+            "--ipcs prints what ipcs(1) prints: it goes with a TARGET, msg, sem and shm, OBJECTs of these, -t, "
+            "-p, -c, -b and --summary");
+    LookOptions look_at;
+    look_at.kinds = {};
+    for (const Kind kind : {Kind::msg, Kind::sem, Kind::shm}) {
+        if (wanted.kinds.has(kind)) look_at.kinds.add(kind);
+    }
+    const auto is_posix = [](const ObjectName& object) { return !is_sysv(object.kind); };
+    if (look_at.kinds.empty() || std::any_of(wanted.objects.begin(), wanted.objects.end(), is_posix))
         throw UsageError("ipcs(1) knows msg, sem and shm only");
     const Place place = resolve(wanted.target);
     const IpcsOptions how{.times = options.times,
                           .pids = options.pids,
                           .creators = options.creators,
                           .bytes = options.bytes,
-                          .kinds = wanted.kinds};
+                          .kinds = look_at.kinds};
     if (options.summary) {
         print_like_ipcs(place.ipc.call(read_ipcs_totals), how);
         return;
     }
-    LookOptions look_at;
-    look_at.kinds = {};
-    for (const Kind kind : {Kind::msg, Kind::sem, Kind::shm}) {
-        if (wanted.kinds.has(kind)) look_at.kinds.add(kind);
+    look_at.semaphores = !wanted.objects.empty();
+    Objects objects = look(place, look_at);
+    if (wanted.objects.empty()) {
+        print_like_ipcs(objects, how);
+        return;
     }
-    print_like_ipcs(look(place, look_at), how);
+    if (!keep_asked(objects, wanted.objects)) status = 1;
+    for (const auto& seen : objects.msg) print_like_ipcs(seen.record);
+    for (const auto& seen : objects.shm) print_like_ipcs(seen.record);
+    for (const auto& seen : objects.sem) {
+        if (!seen.semaphores) throw Error(EACCES, "read the semaphores of " + name_of(seen.record).text());
+        print_like_ipcs(seen.record, std::span<const SemaphoreState>(*seen.semaphores));
+    }
 }
 
 void show(Options& options, const CLI::App& command, int& status) {
@@ -985,7 +997,7 @@ void show(Options& options, const CLI::App& command, int& status) {
         throw UsageError("--summary goes with none of --holders, -t, -p and -c");
     choose_columns(options, command);
     if (options.ipcs)
-        show_like_ipcs(options, wanted);
+        show_like_ipcs(options, wanted, status);
     else if (options.summary)
         show_summary(resolve(wanted.target), wanted.kinds, options.format, options.bytes);
     else if (options.all)

@@ -118,6 +118,13 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
     done
     diff <(ipcns exec "$name" -- env LC_ALL=C ipcs -m -s) <(LC_ALL=C ipcns show "$name" shm sem --ipcs)
     diff <(ipcns exec "$name" -- env LC_ALL=C ipcs -u) <(LC_ALL=C ipcns show "$name" --ipcs --summary)
+    for object in msg:0 shm:1 sem:1; do
+        letter=${object:0:1}
+        [[ $object != msg:* ]] || letter=q
+        [[ $object != shm:* ]] || letter=m
+        diff <(ipcns exec "$name" -- env LC_ALL=C ipcs "-$letter" -i "${object#*:}") <(LC_ALL=C ipcns show "$name" "$object" --ipcs)
+    done
+    run -1 ipcns show "$name" shm:77 --ipcs
     run -2 ipcns show "$name" --ipcs --json
     run -2 ipcns show "$name" --ipcs mq
 }
