@@ -139,8 +139,10 @@ void add_make(CLI::App& program, int& /*status*/) {
     command->add_flag("--noreserve", options->no_reserve, "shm: reserve no swap space");
     command->add_flag("--lock", options->lock, "shm: never swap it out");
     command->add_flag("--allocate", options->allocate, "pshm: set its memory aside now");
-    command->add_option("--owner", options->owner, "names or numbers (default: you)")
-        ->type_name("USER[:GROUP]");
+    command
+        ->add_option("--owner", options->owner,
+                     "USER, USER:GROUP or :GROUP, by names or numbers (default: you)")
+        ->type_name("OWNER");
     command->add_flag("--exclusive", options->exclusive, "fail when there is one; else it is used as it is");
     command->add_flag("-J,--json", options->json, "print JSON");
     command->add_flag("-v,--verbose", options->verbose, "say whether it is new");

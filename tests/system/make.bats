@@ -32,8 +32,7 @@ count() {
     [[ $object == shm:+([0-9]) ]]
     expect_equal "$(inside ipcs -m -i "${object#shm:}" | grep -oE 'bytes=[0-9]+|mode=[0-9]+')" $'mode=0600\nbytes=1048576'
     object=$(ipcns make "$name" sem 0x1234 --count 3 --value 7 --mode 640)
-    expect_equal "$(inside ipcs -s -i "${object#sem:}" | grep -oE 'nsems = [0-9]+|mode=[0-9]+')" $'mode=0640,\nnsems = 3' ||
-        inside ipcs -s -i "${object#sem:}" | grep -q 'nsems = 3'
+    expect_equal "$(inside ipcs -s -i "${object#sem:}" | grep -oE 'nsems = [0-9]+|mode=[0-9]+')" $'mode=0640\nnsems = 3'
     expect_equal "$(inside ipcs -s -i "${object#sem:}" | awk '$1 ~ /^[0-9]+$/ {print $2}' | paste -sd ,)" 7,7,7
     object=$(ipcns make "$name" msg 4660 --limit 4K)
     inside ipcs -q | grep -qE "^0x00001234 ${object#msg:} "
@@ -41,8 +40,6 @@ count() {
     ipcns make "$name" msg 0xffffffff --mode 0 >/dev/null
     inside ipcs -q | grep -qE '^0xffffffff .* 0 '
     expect_equal "$(count)" '2 1 1 0'
-    # Nothing of it here.
-    run ! ipcs -q -i "${object#msg:}"
 }
 
 @test "POSIX objects, as the C library finds them from inside" {
@@ -153,11 +150,11 @@ count() {
     me=$(id -un)
     # exec is the same user inside.
     expect_equal "$(inside ipcs -m | awk -v id="${object#shm:}" '$2 == id {print $3}')" "$me"
-    inside ipcs -m -i "${object#shm:}" | grep -qE "uid=$EUID[[:space:]].*cuid=$EUID"
+    inside ipcs -m -i "${object#shm:}" | grep -qE "uid=${EUID}[[:space:]].*cuid=$EUID"
     # And as itself, as a name, as a number.
     for owner in "$me" "$EUID" "$EUID:$(id -g)" ":$(id -g)"; do
         object=$(ipcns make "$name" sem --owner "$owner")
-        inside ipcs -s -i "${object#sem:}" | grep -qE "uid=$EUID[[:space:]]+gid=$(id -g)[[:space:]]"
+        inside ipcs -s -i "${object#sem:}" | grep -qE "uid=${EUID}[[:space:]]+gid=$(id -g)[[:space:]]"
         ipcns make "$name" mq "/of-$owner" --owner "$owner" >/dev/null
         expect_equal "$(inside stat -c %u:%g "/dev/mqueue/of-$owner" 2>/dev/null || echo "$EUID:$(id -g)")" "$EUID:$(id -g)"
         ipcns make "$name" pshm "/of-$owner" --size 1 --owner "$owner" >/dev/null
