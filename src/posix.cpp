@@ -740,6 +740,11 @@ bool is_same_file(const PosixRecord& now, const PosixRecord& then) {
     return now.file == then.file && now.who == then.who && now.born == then.born;
 }
 
+// A file of a /dev/shm, which says when it was made, or at least when it was last changed.
+bool is_same_shared_file(const PosixRecord& now, const PosixRecord& then) {
+    return is_same_file(now, then) && (now.born || now.changed == then.changed);
+}
+
 bool unlink_object(int folder, Kind kind, const std::string& name) {
     if (::unlinkat(folder, file_of(kind, name).c_str(), 0) == 0) return true;
     if (is_gone(errno)) return false;
@@ -759,14 +764,13 @@ bool remove_same(int folder, const PosixQueueRecord& record) {
 
 bool remove_same(int folder, const SharedMemoryRecord& record) {
     const auto now = find_shared_memory(folder, record.name);
-    if (!now || !is_same_file(*now, record) || now->changed != record.changed || now->bytes != record.bytes)
-        return false;
+    if (!now || !is_same_shared_file(*now, record) || now->bytes != record.bytes) return false;
     return unlink_object(folder, Kind::memory, record.name);
 }
 
 bool remove_same(int folder, const NamedSemaphoreRecord& record) {
     const auto now = find_named_semaphore(folder, record.name);
-    if (!now || !is_same_file(*now, record) || now->changed != record.changed) return false;
+    if (!now || !is_same_shared_file(*now, record)) return false;
     return unlink_object(folder, Kind::semaphore, record.name);
 }
 

@@ -101,7 +101,8 @@ struct IPCNS_API PosixQueueRecord : PosixRecord {
 
 /// A named semaphore (sem_overview(7)): the file sem.NAME of a /dev/shm, as glibc lays it out.
 ///
-/// None of the times moves when it is posted or waited for, since that happens in memory.
+/// `modified` and `changed` move when a process posts or waits for the first time after opening it, not each time: all
+/// that happens in memory. Looking moves none of them for its owner and root.
 struct IPCNS_API NamedSemaphoreRecord : PosixRecord {
     std::optional<unsigned> value;   ///< nothing: the caller may not read it
     std::optional<unsigned> waiters; ///< threads that are blocked in sem_wait(3), or about to be
@@ -111,7 +112,8 @@ struct IPCNS_API NamedSemaphoreRecord : PosixRecord {
 
 /// A shared memory object (shm_overview(7)): any other file of a /dev/shm.
 ///
-/// Times move with open, truncate and write(2), not with what is stored through a mapping.
+/// `accessed` moves when it is read or mapped (no more than once a day with the mount option relatime), `modified` and
+/// `changed` when it is written or truncated, and through a mapping with a process's first store to a page.
 struct IPCNS_API SharedMemoryRecord : PosixRecord {
     std::uint64_t bytes = 0;     ///< its size
     std::uint64_t allocated = 0; ///< what of that takes memory or swap now: less than bytes when it is sparse
@@ -273,14 +275,14 @@ IPCNS_API bool make_named_semaphore(int folder, const std::string& name, unsigne
 /// Removes the queue of a record, if it is that one still: device and inode, owner, group, mode and (where they are
 /// known) sizes are looked at again right before. Its use since then does not matter. Who has it open keeps it.
 ///
-/// What remains: no system call removes a file by anything but its name. Between the look and unlink(2), some 2 us
-/// when nothing else wants to run, another program may put a queue of its own in its place. And the inode number of a
-/// queue that is gone is used again after 4,294,967,296 more pipes, sockets, queues and their like of the whole host.
+/// What remains: no system call removes a file by anything but its name. Between the look and unlink(2), a few
+/// microseconds when nothing else wants to run, another program may put a queue of its own in its place. And the inode
+/// number of a queue that is gone comes back after some 4,295 million more pipes, sockets and queues of the whole host.
 /// @return false: it is gone, or changed, or another one has its name. Nothing was removed.
 /// @throws Error EPERM, EACCES: it is not the caller's, and neither is the folder
 IPCNS_API bool remove_same(int folder, const PosixQueueRecord& record);
-/// The same for shared memory, where the time of its birth (see PosixRecord), its size and the time `changed` are
-/// compared, too. Numbers of inodes do not come back, but in a tmpfs that was mounted with inode32 (tmpfs(5)).
+/// The same for shared memory, where its size and the time of its birth are compared, too, or the time `changed` where
+/// that of the birth is not known. Numbers of inodes come back only in a tmpfs that was mounted with inode32 (tmpfs(5)).
 IPCNS_API bool remove_same(int folder, const SharedMemoryRecord& record);
 /// The same for a named semaphore, whose value does not matter.
 IPCNS_API bool remove_same(int folder, const NamedSemaphoreRecord& record);
