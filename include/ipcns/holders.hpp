@@ -116,7 +116,7 @@ struct IPCNS_API HoldersOptions {
 /// namespace; the process's own namespace (that of its main thread) is taken for it. That is wrong for one that
 /// attached a segment and moved to another namespace afterwards (setns(2), unshare(2)): it is missing at its segment,
 /// and may be listed at another one that has the same id in its present namespace. Compare Holders::attachments() with
-/// the segment's nattch: equal means that everybody was found; less, that somebody was not (moved away, not to be seen,
+/// the segment's nattch: equal means that everybody was found (unless two such errors make up for each other); less, that somebody was not (moved away, not to be seen,
 /// gone meanwhile); more, that somebody is listed by mistake, or that processes share one address space (vfork(2)),
 /// each of which is listed.
 ///
