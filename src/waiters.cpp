@@ -401,10 +401,11 @@ std::map<unsigned, std::chrono::system_clock::duration> processor_clocks(
     });
     // A processor may be taken by something that lets nobody else run: then the visitor is called back.
     std::unique_lock lock(mutex);
-    while (
-        !progress.wait_for(lock, std::chrono::milliseconds(20) * processors.size(), [&] { return done; })) {
+    auto patience = std::chrono::milliseconds(200);
+    while (!progress.wait_for(lock, patience, [&] { return done; })) {
         enough = true;
         if (visitor_id != 0) static_cast<void>(all.run_there(visitor_id));
+        patience = std::chrono::milliseconds(10);
     }
     return clocks;
 }

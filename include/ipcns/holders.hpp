@@ -76,10 +76,12 @@ struct IPCNS_API Waiter {
     std::vector<SemaphoreOperation> operations;
     std::uint64_t offset = 0; ///< futex: where in the object
     bool timed = false;       ///< gives up at some time
-    /// Since when the thread has not run, as /proc/PID/task/TID/sched tells it. That is when it began to wait, or
-    /// when it last woke up and had to wait again (a sender whose message still does not fit). Exact to a few
-    /// milliseconds; on a virtual machine, time that the host took away since then is missing. Nothing where the
-    /// kernel does not tell (CONFIG_SCHED_DEBUG), or HoldersOptions::since is false.
+    /// Since when the thread has not run, as /proc/PID/task/TID/sched tells it. That is when it began to wait, or when
+    /// it last woke up and had to wait again (a sender whose message still does not fit, one that was stopped). Exact to
+    /// a few milliseconds, but for what is missing of the time since then: when a hypervisor took the processor
+    /// away, or the machine was suspended. Nothing where the kernel does not tell (CONFIG_SCHED_DEBUG before
+    /// Linux 6.15), where the processor on which it last ran may not be used or is too busy to answer within 0.2 s,
+    /// and with HoldersOptions::since false.
     std::optional<std::chrono::system_clock::time_point> since;
 };
 
@@ -114,7 +116,7 @@ struct IPCNS_API HoldersOptions {
 /// namespace; the process's own namespace (that of its main thread) is taken for it. That is wrong for one that
 /// attached a segment and moved to another namespace afterwards (setns(2), unshare(2)): it is missing at its segment,
 /// and may be listed at another one that has the same id in its present namespace. Compare Holders::attachments() with
-/// the segment's nattch: equal means that everybody was found; less, that somebody was not (moved away, not to be seen,
+/// the segment's nattch: equal means that everybody was found (unless two such errors make up for each other); less, that somebody was not (moved away, not to be seen,
 /// gone meanwhile); more, that somebody is listed by mistake, or that processes share one address space (vfork(2)),
 /// each of which is listed.
 ///
