@@ -228,10 +228,10 @@ ipcns: remove mq:/none: there is no such object\nipcns: remove psem:/none: there
     mkfifo ready
     # Makes two segments, attaches one, and stays. IPC_PRIVATE 0, IPC_CREAT 01000; 29: shmget, 30: shmat of x86-64.
     # shellcheck disable=SC2016 # for perl
-    inside perl -e '
+    "$IPCNS" exec "$name" -- perl -e '
         my $held = shmget(0, 4096, 01600); my $made = shmget(0, 4096, 01600);
         my $memory = " " x 4; shmread($held, $memory, 0, 4);
-        open(my $out, ">", $ARGV[0]); print $out "$held $made\n"; close($out); sleep 100' "$PWD/ready" &
+        open(my $out, ">", $ARGV[0]); print $out "$held $made\n"; close($out); sleep 100' "$PWD/ready" 3>&- &
     remember_pid $!
     read -r held made <ready
     # shellcheck disable=SC2016 # for perl
@@ -266,13 +266,13 @@ ipcns: remove mq:/none: there is no such object\nipcns: remove psem:/none: there
     [[ -n $segment ]] || skip 'leak leaves nothing'
     # shellcheck disable=SC2016 # for the inner shell
     need python3
-    inside python3 -c '
+    "$IPCNS" exec "$name" -- python3 -c '
 import ctypes, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
 libc.shmat.restype = ctypes.c_void_p
 assert libc.shmat(int(sys.argv[1]), None, 0) not in (None, 2**64 - 1)
 open(sys.argv[2], "w").write("up\n")
-time.sleep(100)' "${segment%% *}" "$PWD/ready" &
+time.sleep(100)' "${segment%% *}" "$PWD/ready" 3>&- &
     remember_pid $!
     read -r _ <ready
     run --separate-stderr ipcns remove -v "$name" "shm:${segment%% *}"
