@@ -330,7 +330,7 @@ HolderIndex HolderIndex::take(const std::vector<NamespaceId>& only, const Holder
     const auto pids = procfs::numbers_in(proc.get(), ".");
     if (pids.empty()) fail("list the processes in /proc");
 
-    std::vector<Share> shares(threads_for(pids.size(), 100));
+    std::vector<Share> shares(threads_for(pids.size(), 32));
     as_they_come(pids.size(), static_cast<unsigned>(shares.size()),
                  [&](std::size_t i, unsigned thread) { Look(search, pids[i], shares[thread]).take(); });
 

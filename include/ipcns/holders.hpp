@@ -106,7 +106,8 @@ struct IPCNS_API HoldersOptions {
     bool waiters = true;     ///< who is blocked
     bool since = true;       ///< fill in Waiter::since
     /// The file systems whose files are POSIX objects to be found: FileId::device of the mounts of queues and of the
-    /// /dev/shm in question. Empty: System V objects only, and all processes outside the wanted namespaces are passed by.
+    /// /dev/shm in question. Leave out those that hold no object: each descriptor of each process on the system is
+    /// compared with them. Empty: System V objects only, and all processes outside the wanted namespaces are passed by.
     std::vector<dev_t> devices;
 };
 
@@ -116,9 +117,9 @@ struct IPCNS_API HoldersOptions {
 /// namespace; the process's own namespace (that of its main thread) is taken for it. That is wrong for one that
 /// attached a segment and moved to another namespace afterwards (setns(2), unshare(2)): it is missing at its segment,
 /// and may be listed at another one that has the same id in its present namespace. Compare Holders::attachments() with
-/// the segment's nattch: equal means that everybody was found (unless two such errors make up for each other); less, that somebody was not (moved away, not to be seen,
-/// gone meanwhile); more, that somebody is listed by mistake, or that processes share one address space (vfork(2)),
-/// each of which is listed.
+/// the segment's nattch: less means that somebody was not found (moved away, not to be seen, gone meanwhile); more, that
+/// somebody is listed by mistake, or that processes share one address space (vfork(2)), each of which is listed; equal,
+/// that everybody was found, unless two such errors make up for each other.
 ///
 /// POSIX objects are looked up by file, whatever the process's namespace. Not found are descriptors on their way
 /// through a socket, and a mapping where the file system shows other device numbers in stat(2) than in
