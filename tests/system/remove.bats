@@ -222,17 +222,10 @@ ipcns: remove mq:/none: there is no such object\nipcns: remove psem:/none: there
     [[ $stderr == *'hint: --force '* ]]
 }
 
-@test "--orphans takes what was leaked, and leaves what is attached or whose creator runs" {
-    need perl
-    new_namespace
-    leaked=$(mk -M 64K)
-    mkfifo ready
-    # Makes two segments, attaches one, and stays. IPC_PRIVATE 0, IPC_CREAT 01000; 29: shmget, 30: shmat of x86-64.
-    # shellcheck disable=SC2016 # for perl
-    "$IPCNS" exec "$name" -- perl -e '
-        my $held = shmget(0, 4096, 01600); my $made = shmget(0, 4096, 01600);
-        my $memory = " " x 4; shmread($held, $memory, 0, 4);
-        open(my $out, ">", $ARGV[0]); print $out "$held $made\n"; close($out); sleep 100' "$PWD/ready" 3>&- &
+# Starts a process inside that holds a segment; what it says is in $pid, $held and $made.
+hold() { # [ID]
+    mkfifo "$work/ready"
+    inside "$programs/hold_segment" "$work/ready" "$@" >/dev/null 2>&1 &
     remember_pid $!
     read -r pid held made <"$work/ready"
     remember_pid "$pid"
@@ -274,22 +267,9 @@ ipcns: remove mq:/none: there is no such object\nipcns: remove psem:/none: there
 @test "a segment that is attached lingers, and -v says so" {
     need_program hold_segment
     new_namespace
-    mkfifo ready
-    inside "$programs/leak" 1 >/dev/null 2>&1 || true
-    segment=$(ids shm)
-    [[ -n $segment ]] || skip 'leak leaves nothing'
-    # shellcheck disable=SC2016 # for the inner shell
-    need python3
-    "$IPCNS" exec "$name" -- python3 -c '
-import ctypes, sys, time
-libc = ctypes.CDLL(None, use_errno=True)
-libc.shmat.restype = ctypes.c_void_p
-assert libc.shmat(int(sys.argv[1]), None, 0) not in (None, 2**64 - 1)
-open(sys.argv[2], "w").write("up\n")
-time.sleep(100)' "${segment%% *}" "$PWD/ready" 3>&- &
-    remember_pid $!
-    read -r _ <ready
-    run --separate-stderr ipcns remove -v "$name" "shm:${segment%% *}"
+    segment=$(mk -M 64K)
+    hold "$segment"
+    run --separate-stderr ipcns remove -v "$name" "shm:$segment"
     expect_status 0
     expect_equal "$stderr" "ipcns: shm:$segment removed; its memory stays until it is detached (1 attachment now)"
     inside ipcs -m | grep -q ' dest'
