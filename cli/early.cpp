@@ -6,11 +6,15 @@
 // entry point is here and not in the C library: for a plain `run` the program is cloned and executed at once, and our own
 // start goes on while it already runs. main() then takes it over and is its parent as ever.
 //
+// And for a command that a helper program does, the start of a C library for nothing but the next exec is saved.
+//
 // Nothing here may need the C library, which is not there yet: no errno, no thread-local storage, no memcpy (this file is
 // compiled so that the compiler makes none of these up), and system calls by hand. Whatever is not quite plain (another
 // option, no privileges, a closed standard descriptor, any failure at all) is left to the ordinary way, which begins from
 // the start and has the words for it. What is done here is what src/plan.cpp does for a quick child without options.
 #include "early.hpp"
+
+#include "commands.hpp"
 
 #include <asm/signal.h>
 #include <asm/unistd.h>
@@ -226,11 +230,32 @@ char** plain_run(char** arguments, bool& ipc_only) {
     return *at != nullptr && **at != '\0' ? at : nullptr;
 }
 
+// Becomes the helper program of a command, where there is one beside us: main() knows more places, and what to say.
+void become_helper(char** arguments, char** environment) {
+    if (arguments[0] == nullptr || arguments[1] == nullptr) return;
+    for (const Command& command : commands) {
+        if (command.program == nullptr || !equal(arguments[1], command.name)) continue;
+        char path[4096];
+        const long length = call(__NR_readlink, "/proc/self/exe", path, sizeof path - 128);
+        if (length <= 0 || length >= (long)sizeof path - 128) return;
+        char* at = path + length;
+        while (at != path && at[-1] != '/') --at;
+        const char* const parts[] = {"../libexec/ipcns/", command.program};
+        for (const char* part : parts) {
+            for (; *part != '\0' && at != path + sizeof path - 1; ++part) *at++ = *part;
+        }
+        *at = '\0';
+        call(__NR_execve, path, arguments, environment);
+        return;
+    }
+}
+
 } // namespace
 
 extern "C" void ipcns_early_start(long* stack) {
     Start start;
     char** arguments = (char**)(stack + 1);
+    become_helper(arguments, arguments + stack[0] + 1);
     start.arguments = plain_run(arguments, start.ipc_only);
     if (start.arguments == nullptr) return;
     start.environment = arguments + stack[0] + 1;

@@ -2,6 +2,7 @@
 // The front command. It does `run` and `exec` itself, because they are on people's hot path, and hands every
 // other command to a program of the libexec folder (or, as git does, to an ipcns-COMMAND in PATH), so that
 // their libraries are loaded only when they are needed.
+#include "commands.hpp"
 #include "front.hpp"
 
 #include <ipcns/text.hpp>
@@ -18,29 +19,6 @@
 
 namespace ipcns::cli {
 namespace {
-
-struct Command {
-    const char* name;
-    const char* program; // null: done here
-    const char* summary;
-};
-
-constexpr Command commands[] = {
-    {"run", nullptr, "run a program with IPC of its own, and clean up after it"},
-    {"exec", nullptr, "run a program in a namespace that exists"},
-    {"create", "ipcns-names", "make a named namespace that lives without a process"},
-    {"attach", "ipcns-names", "give a name to a namespace that somebody else made"},
-    {"delete", "ipcns-names", "take names away, and remove what their namespaces hold"},
-    {"list", "ipcns-names", "list the namespaces of this host"},
-    {"pids", "ipcns-names", "list the processes in a namespace"},
-    {"identify", "ipcns-names", "say which namespace a process is in"},
-    {"monitor", "ipcns-names", "print names as they come and go"},
-    {"show", "ipcns-objects", "show the objects of a namespace, their holders and waiters"},
-    {"make", "ipcns-objects", "make an object in a namespace"},
-    {"remove", "ipcns-objects", "remove objects from a namespace"},
-    {"limits", "ipcns-objects", "show and set the limits of a namespace"},
-    {"clear", "ipcns-objects", "remove everything from a named namespace"},
-};
 
 std::string overview() {
     std::string text =

@@ -17,9 +17,13 @@
 #include <unistd.h>
 
 #include <exception>
+#include <utility>
 
 namespace ipcns {
 namespace {
+
+// The child has the calling thread's.
+thread_local bool errand_runs = false;
 
 struct Errand {
     const std::function<void()>* work;
@@ -40,6 +44,8 @@ int run(void* argument) {
 
 } // namespace
 
+bool on_errand() noexcept { return errand_runs; }
+
 void errand(const char* what, unsigned long clone_flags, const std::function<void()>& work) {
     const Stack stack;
     Errand self{&work, nullptr};
@@ -50,12 +56,14 @@ void errand(const char* what, unsigned long clone_flags, const std::function<voi
     ::sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &old);
     constexpr unsigned long sharing = CLONE_VM | CLONE_VFORK | CLONE_FILES;
+    const bool before = std::exchange(errand_runs, true);
     const pid_t child = clone_child(stack, sharing | clone_flags, run, &self);
     const int number = errno;
     if (child > 0) {
         while (::waitpid(child, nullptr, static_cast<int>(__WCLONE)) < 0 && errno == EINTR) {}
     }
     ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
+    errand_runs = before;
     if (child < 0) fail(number, what);
     if (self.thrown) std::rethrow_exception(self.thrown);
     if (!self.done) fail(ECANCELED, what, "the helper process was killed from outside");

@@ -16,4 +16,7 @@ namespace ipcns {
 /// @throws Error when the child cannot be made (the message begins with @p what), or was killed.
 void errand(const char* what, unsigned long clone_flags, const std::function<void()>& work);
 
+/// True in the work of an errand, where no thread may be started: the process is not the one that the C library knows.
+bool on_errand() noexcept;
+
 } // namespace ipcns

@@ -35,6 +35,21 @@ need_early() {
 }
 
 # bats test_tags=root
+@test "a command of a helper program is handed on at once, and any other word is not" {
+    need_early
+    need strace
+    strace -o calls -e trace=set_tid_address,execve "$IPCNS" list -q 3>&- >/dev/null
+    [[ $(sed -E 's/^([a-z_]+).*/\1/' calls | tr '\n' ' ') == 'execve execve set_tid_address '* ]]
+    strace -o calls -e trace=set_tid_address,execve "$IPCNS" --version 3>&- >/dev/null
+    [[ $(sed -E 's/^([a-z_]+).*/\1/' calls | tr '\n' ' ') == 'execve set_tid_address '* ]]
+    # A copy without its parts says so, as ever.
+    mkdir bin
+    cp "$IPCNS" bin/
+    run -1 --separate-stderr env PATH=/usr/bin bin/ipcns list
+    [[ $stderr == *'install it again'* ]] || [[ -x /usr/local/libexec/ipcns/ipcns-names || -x /usr/libexec/ipcns/ipcns-names ]]
+}
+
+# bats test_tags=root
 @test "a program that ends before we have begun is not waited for in vain" {
     for _ in {1..100}; do
         timeout -s KILL 20 "$IPCNS" run --ipc-only -- /bin/true 3>&-

@@ -2,6 +2,7 @@
 // System V objects one by one: listed and found against /proc/sysvipc, IPC_STAT, ipcs(1) and lsipc(1); made and removed
 // against what msgctl(2), semctl(2) and shmctl(2) say afterwards. Each test has namespaces of its own, in a child
 // process, so that nothing outlives it.
+#include "errand.hpp"
 #include "support.hpp"
 
 #include <ipcns/error.hpp>
@@ -232,6 +233,27 @@ TEST_F(SysvObjects, AnEmptyNamespaceHasNone) {
         EXPECT_TRUE(list_semaphore_sets().empty());
         EXPECT_TRUE(list_segments().empty());
         EXPECT_TRUE(list_segments(SegmentMemory::read).empty());
+    });
+}
+
+// A long list is made by two threads.
+TEST_F(SysvObjects, SomeThousandAreListedEachOnceAndInOrder) {
+    in_new_namespaces([] {
+        std::vector<int> made;
+        for (int i = 0; i < 3001; ++i) made.push_back(raw_queue());
+        for (const std::size_t gap : {0U, 1499U, 1500U, 1501U, 3000U})
+            checked(::msgctl(made[gap], IPC_RMID, nullptr), "msgctl");
+        for (const std::size_t gap : {3000U, 1501U, 1500U, 1499U, 0U})
+            made.erase(made.begin() + static_cast<std::ptrdiff_t>(gap));
+        std::vector<int> listed;
+        for (const auto& record : list_queues()) listed.push_back(static_cast<int>(record.id));
+        EXPECT_EQ(listed, made);
+        // Where no thread may be started, the same.
+        std::vector<int> on_errand;
+        errand("list", 0, [&] {
+            for (const auto& record : list_queues()) on_errand.push_back(static_cast<int>(record.id));
+        });
+        EXPECT_EQ(on_errand, made);
     });
 }
 
