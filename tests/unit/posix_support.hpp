@@ -14,6 +14,8 @@
 #include <sys/syscall.h>
 
 #include <cstddef>
+#include <exception>
+#include <functional>
 #include <string>
 
 namespace ipcns::test {
@@ -33,6 +35,20 @@ int number_of(Function function) {
         return error.code().value();
     }
     return 0;
+}
+
+/// What a function throws, to be looked at later: UndefinedBehaviorSanitizer needs a free descriptor for that.
+template <class Function>
+std::function<void()> thrown_by(Function function) {
+    std::exception_ptr thrown;
+    try {
+        function();
+    } catch (...) {
+        thrown = std::current_exception();
+    }
+    return [thrown] {
+        if (thrown) std::rethrow_exception(thrown);
+    };
 }
 
 /// The hint of the ipcns::Error that a function throws.

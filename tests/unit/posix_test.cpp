@@ -382,10 +382,17 @@ TEST_F(Queues, WithoutDescriptorsThereIsNoListRatherThanAWrongOne) {
         ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
         std::vector<Fd> fill;
         while (Fd another{::open("/", O_PATH | O_CLOEXEC)}) fill.push_back(std::move(another));
-        EXPECT_EQ(number_of([&] { (void)list_posix_queues(mount.get()); }), EMFILE);
-        EXPECT_EQ(number_of([&] { (void)find_posix_queue(mount.get(), "/q"); }), EMFILE);
+        const auto listing = test::thrown_by([&] { (void)list_posix_queues(mount.get()); });
+        const auto finding = test::thrown_by([&] { (void)find_posix_queue(mount.get(), "/q"); });
         fill.pop_back(); // one is enough, since the folder's is closed before the first queue is opened
-        EXPECT_EQ(number_of([&] { EXPECT_TRUE(list_posix_queues(mount.get()).at(0).readable()); }), 0);
+        bool readable = false;
+        const auto listing_by_one =
+            test::thrown_by([&] { readable = list_posix_queues(mount.get()).at(0).readable(); });
+        fill.clear();
+        EXPECT_EQ(number_of(listing), EMFILE);
+        EXPECT_EQ(number_of(finding), EMFILE);
+        EXPECT_EQ(number_of(listing_by_one), 0);
+        EXPECT_TRUE(readable);
     });
 }
 
@@ -652,12 +659,10 @@ TEST_F(Queues, WhyNoneIsMade) {
             const Fd last(::open("/", O_PATH | O_CLOEXEC));
             const struct rlimit no_more { static_cast<rlim_t>(last.get()) + 1, files.rlim_max };
             ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &no_more), 0);
-            const auto no_descriptor = [] { make_posix_queue("/q", {}, 1, 1); };
-            const int number = number_of(no_descriptor);
-            const std::string hint = test::hint_of(no_descriptor);
+            const auto no_descriptor = test::thrown_by([] { make_posix_queue("/q", {}, 1, 1); });
             ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &files), 0);
-            EXPECT_EQ(number, EMFILE);
-            EXPECT_NE(hint.find("RLIMIT_NOFILE"), std::string::npos) << hint;
+            EXPECT_EQ(number_of(no_descriptor), EMFILE);
+            EXPECT_NE(test::hint_of(no_descriptor).find("RLIMIT_NOFILE"), std::string::npos);
             EXPECT_FALSE(has_queue("/q"));
         },
         true);
