@@ -5,7 +5,7 @@
 # the program gets all that it should is what run.bats, inherit.bats and signals.bats show, for `run` is this way in
 # most of their tests; here is what is particular to it.
 
-# shellcheck disable=SC2016 # inner shells expand the scripts
+# shellcheck disable=SC2016,SC2154 # inner shells expand the scripts; work and stderr come from elsewhere
 
 load common
 
