@@ -33,6 +33,7 @@ constexpr mode_t segment_locked = 02000;
     std::array<char, 256> text;
     va_list values;
     va_start(values, format);
+    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): clang-tidy 14 does not see va_start
     const int length = std::vsnprintf(text.data(), text.size(), format, values);
     va_end(values);
     return {text.data(), std::min(text.size() - 1, static_cast<std::size_t>(std::max(length, 0)))};
