@@ -67,11 +67,11 @@ seconds parse_age(std::string_view text) {
     constexpr std::string_view units = "smhd";
     constexpr std::int64_t lengths[] = {1, 60, 3600, 86400};
     constexpr std::int64_t longest = 86400L * 365 * 1000;
-    const auto unit = text.empty() ? units.npos : units.find(text.back());
+    const auto unit = text.empty() ? std::string_view::npos : units.find(text.back());
     std::uint32_t number = 0;
     const char* const last = text.data() + text.size() - (text.empty() ? 0 : 1);
     const auto [end, error] = std::from_chars(text.data(), last, number);
-    if (unit == units.npos || error != std::errc() || end != last || number * lengths[unit] > longest)
+    if (unit == std::string_view::npos || error != std::errc() || end != last || number * lengths[unit] > longest)
         throw UsageError(fmt::format("'{}' is no age", escape(text)),
                          "an age is a number and one of s m h d: 90s, 30m, 1h, 2d");
     return seconds(number * lengths[unit]);
@@ -173,9 +173,9 @@ std::optional<std::uint64_t> bytes_of(const AnyRecord& record) {
 // "3d", "12h", "5m", "7s".
 std::string age_text(seconds age) {
     const std::int64_t count = std::max<std::int64_t>(0, age.count());
-    if (count >= 2 * 86400) return fmt::format("{}d", count / 86400);
-    if (count >= 2 * 3600) return fmt::format("{}h", count / 3600);
-    if (count >= 2 * 60) return fmt::format("{}m", count / 60);
+    if (count >= 172800) return fmt::format("{}d", count / 86400);
+    if (count >= 7200) return fmt::format("{}h", count / 3600);
+    if (count >= 120) return fmt::format("{}m", count / 60);
     return fmt::format("{}s", count);
 }
 
@@ -206,6 +206,7 @@ void list(const Options& options, const Place& place, const std::vector<Chosen>&
     UserNames users;
     const auto now = std::chrono::floor<seconds>(std::chrono::system_clock::now());
     std::vector<std::vector<Cell>> rows;
+    rows.reserve(chosen.size());
     for (const auto& one : chosen) rows.push_back(row_of(one, users, now));
     if (!options.format.json()) {
         if (!rows.empty()) options.format.print(rows);
@@ -247,6 +248,7 @@ void tell_the_rest(const Options& options, const Choice& choice, int& status) {
 void remove_and_report(const Place& place, const std::vector<Chosen>& chosen, const RemovalOptions& how,
                        const Report& report) {
     std::vector<AnyRecord> records;
+    records.reserve(chosen.size());
     for (const auto& one : chosen) records.push_back(one.record);
     const auto results = remove_objects(place, records, how);
     for (std::size_t i = 0; i < records.size(); ++i) report.result(name_of(records[i]), results[i]);

@@ -29,7 +29,7 @@ struct Line {
 constexpr std::size_t bar_width = 20;
 
 std::string bar(double part) {
-    const auto full = static_cast<std::size_t>(std::clamp(part, 0.0, 1.0) * bar_width + 0.5);
+    const auto full = static_cast<std::size_t>(std::lround(std::clamp(part, 0.0, 1.0) * bar_width));
     return "[" + std::string(full, '#') + std::string(bar_width - full, '.') + "]";
 }
 
