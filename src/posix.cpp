@@ -57,16 +57,16 @@ const char* name_of(Kind kind) {
     return "named semaphore";
 }
 
-constexpr std::string_view semaphore_prefix = "sem.";
-
 // "open the POSIX queue /jobs": for messages.
 std::string doing(const char* what, Kind kind, const std::string& name) {
     return std::string(what) + " the " + name_of(kind) + " " + escape(name);
 }
 
-// The file of an object in its folder, by the rules of the kernel for queues, of glibc for the others.
-std::string file_of(Kind kind, const std::string& name) {
-    const std::string_view prefix = kind == Kind::semaphore ? semaphore_prefix : std::string_view();
+std::string_view prefix_of(Kind kind) { return kind == Kind::semaphore ? "sem." : ""; }
+
+// The name without its slash, checked by the rules of the kernel for queues, of glibc for the others.
+std::string_view checked(Kind kind, const std::string& name) {
+    const std::string_view prefix = prefix_of(kind);
     const std::size_t longest = NAME_MAX - prefix.size();
     const std::string_view rest = std::string_view(name).substr(name.empty() ? 0 : 1);
     const bool dots = prefix.empty() && (rest == "." || rest == "..");
@@ -75,7 +75,13 @@ std::string file_of(Kind kind, const std::string& name) {
         throw UsageError(
             "'" + escape(name) + "' is no name for a " + name_of(kind),
             "a name is a slash and 1 to " + std::to_string(longest) + " bytes without another slash: /jobs");
-    return std::string(prefix) + std::string(rest);
+    return rest;
+}
+
+// The file of an object in its folder.
+std::string file_of(Kind kind, const std::string& name) {
+    const std::string_view rest = checked(kind, name);
+    return std::string(prefix_of(kind)).append(rest);
 }
 
 // ---- Folders -----------------------------------------------------------------------------------------------------
@@ -269,8 +275,8 @@ void read_semaphore(int folder, const char* file, NamedSemaphoreRecord& record) 
 }
 
 bool looks_like_semaphore(std::string_view file, const struct statx& about) {
-    return about.stx_size == sizeof(sem_t) && file.size() > semaphore_prefix.size() &&
-           file.substr(0, semaphore_prefix.size()) == semaphore_prefix;
+    const std::string_view prefix = prefix_of(Kind::semaphore);
+    return about.stx_size == sizeof(sem_t) && file.size() > prefix.size() && file.starts_with(prefix);
 }
 
 SharedObject describe_object(int folder, const std::string& file, const struct statx& about) {
@@ -278,7 +284,7 @@ SharedObject describe_object(int folder, const std::string& file, const struct s
     if (!S_ISREG(about.stx_mode) || (about.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0) return Nothing{};
     if (looks_like_semaphore(file, about)) {
         NamedSemaphoreRecord record;
-        describe(record, "/" + file.substr(semaphore_prefix.size()), about);
+        describe(record, "/" + file.substr(prefix_of(Kind::semaphore).size()), about);
         read_semaphore(folder, file.c_str(), record);
         return record;
     }
@@ -653,7 +659,7 @@ namespace {
 // A new queue, open for all; nothing when there is one that will do.
 Fd make_queue(const std::string& name, const PosixMakeOptions& options,
               std::optional<std::uint64_t> max_messages, std::optional<std::uint64_t> message_size) {
-    (void)file_of(Kind::queue, name);
+    (void)checked(Kind::queue, name);
     const std::string what = doing("make", Kind::queue, name);
     if (!has_queues()) fail(ENODEV, what, no_queues_here);
     const auto attributes = queue_attributes(max_messages, message_size);
@@ -811,7 +817,7 @@ Fd open_shared_folder() {
 void detail::posix_call_failed(const char* what) { fail(what); }
 
 PosixQueue PosixQueue::open(const std::string& name, Access access) {
-    (void)file_of(Kind::queue, name);
+    (void)checked(Kind::queue, name);
     Fd queue = open_queue(name, static_cast<int>(access));
     if (!queue && errno == ENOSYS) fail(ENODEV, doing("open", Kind::queue, name), no_queues_here);
     if (!queue) fail(doing("open", Kind::queue, name));
