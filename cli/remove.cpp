@@ -71,7 +71,8 @@ seconds parse_age(std::string_view text) {
     std::uint32_t number = 0;
     const char* const last = text.data() + text.size() - (text.empty() ? 0 : 1);
     const auto [end, error] = std::from_chars(text.data(), last, number);
-    if (unit == std::string_view::npos || error != std::errc() || end != last || number * lengths[unit] > longest)
+    if (unit == std::string_view::npos || error != std::errc() || end != last ||
+        number * lengths[unit] > longest)
         throw UsageError(fmt::format("'{}' is no age", escape(text)),
                          "an age is a number and one of s m h d: 90s, 30m, 1h, 2d");
     return seconds(number * lengths[unit]);

@@ -192,7 +192,7 @@ struct Segments {
     static int information(std::size_t& count) noexcept {
         struct shminfo info {};
         const int highest = ::shmctl(0, IPC_INFO, reinterpret_cast<struct shmid_ds*>(&info));
-        count = static_cast<std::size_t>(highest + 1);
+        count = static_cast<std::size_t>(highest) + 1; // 0 where highest is -1
         return highest;
     }
     static int look(int id, About& about) noexcept { return ::shmctl(id, SHM_STAT_ANY, &about); }
