@@ -55,8 +55,8 @@ void parse_posix_name(ObjectName& object, std::string_view text, std::string_vie
     const std::string_view name = rest.substr(1);
     if (name.empty()) refuse(text, "there is no name behind the slash", form);
     if (name.size() > longest) refuse(text, "the name is too long", form);
-    if (name.find('/') != name.npos) refuse(text, "there is a second slash in the name", form);
-    if (name.find('\0') != name.npos) refuse(text, "there is a zero byte in the name", form);
+    if (name.find('/') != std::string_view::npos) refuse(text, "there is a second slash in the name", form);
+    if (name.find('\0') != std::string_view::npos) refuse(text, "there is a zero byte in the name", form);
     if (object.kind != Kind::psem && (name == "." || name == ".."))
         refuse(text, "this is the name of a folder", form);
     object.name = rest;
@@ -86,7 +86,7 @@ ObjectName ObjectName::parse(std::string_view text) {
     constexpr const char* forms =
         "an OBJECT is KIND:ID, KIND:0xKEY or KIND:/NAME: msg:0, shm:0x1234, mq:/jobs";
     const auto colon = text.find(':');
-    if (colon == text.npos) refuse(text, "there is no colon in it", forms);
+    if (colon == std::string_view::npos) refuse(text, "there is no colon in it", forms);
     const auto kind = find_kind(text.substr(0, colon));
     if (!kind) refuse(text, "there is no such kind", "a KIND is one of msg, sem, shm, mq, psem and pshm");
     ObjectName object;

@@ -284,7 +284,7 @@ std::optional<dev_t> host_shm_device() {
         unsigned major = 0;
         unsigned minor = 0;
         const char* const end = words[2].data() + words[2].size();
-        const auto colon = std::from_chars(words[2].data(), end, major).ptr;
+        const char* const colon = std::from_chars(words[2].data(), end, major).ptr;
         if (colon != end) std::from_chars(colon + 1, end, minor);
         device = ::makedev(major, minor); // the last line is that of the mount on top
     }
