@@ -33,7 +33,6 @@ END
 bash_line() { in_bash "$1" $'\t'; }
 bash_all() { in_bash "$1" $'\x14'; }
 in_bash() {
-    need expect
     # shellcheck disable=SC2016 # for that shell
     printf '%s\n' "source '$completions/ipcns.bash'" "bind 'set bell-style none'" \
         "bind 'set enable-bracketed-paste off'" "bind '\"\\C-t\": insert-completions'" \
@@ -42,7 +41,6 @@ in_bash() {
 }
 
 zsh_line() {
-    need zsh expect
     mkdir -p zsh
     # shellcheck disable=SC2016 # for that shell
     printf '%s\n' "fpath=('$completions' \$fpath)" 'autoload -Uz compinit' "compinit -u -d '$PWD/dump'" 'setopt no_beep' \
@@ -51,7 +49,6 @@ zsh_line() {
 }
 
 fish_words() { # LINE: the words that fish offers
-    need fish
     # shellcheck disable=SC2016 # for fish
     local script='source $argv[1]; complete --do-complete=$argv[2]'
     fish --no-config -c "$script" "$completions/ipcns.fish" "$1" 3>&- | cut -f 1
@@ -76,6 +73,7 @@ name_to_complete() {
 }
 
 @test "bash: commands and options" {
+    need expect
     expect_line 'ipcns create ' bash_line 'ipcns cr'
     expect_line 'ipcns help monitor ' bash_line 'ipcns help mo'
     expect_line 'ipcns list --noheadings ' bash_line 'ipcns list --no'
@@ -84,6 +82,7 @@ name_to_complete() {
 }
 
 @test "bash: values of options, written with and without =" {
+    need expect
     expect_line 'ipcns list --fds=never ' bash_line 'ipcns list --fds=n'
     expect_line 'ipcns run --limit shmmni=' bash_line 'ipcns run --limit shmmn'
     expect_line 'ipcns run --limit shmmni=4 --limit msgmnb=' bash_line 'ipcns run --limit shmmni=4 --limit msgmnb'
@@ -94,6 +93,7 @@ name_to_complete() {
 }
 
 @test "bash: names, words and inodes for a TARGET" {
+    need expect
     name_to_complete
     expect_line "ipcns exec $name " bash_line "ipcns exec $start"
     expect_line "ipcns pids -l $name " bash_line "ipcns pids -l $start"
@@ -107,6 +107,7 @@ name_to_complete() {
 }
 
 @test "bash: limits, for a namespace or without one" {
+    need expect
     name_to_complete
     expect_line "ipcns limits $name " bash_line "ipcns limits $start"
     expect_line "ipcns limits $name shmmni=64 queues_max=" bash_line "ipcns limits $name shmmni=64 queues_m"
@@ -116,6 +117,7 @@ name_to_complete() {
 }
 
 @test "bash: the program and its arguments" {
+    need expect
     : >an-argument
     mkdir bin
     printf '#!/bin/sh\n' >bin/prog-of-test
@@ -130,6 +132,7 @@ name_to_complete() {
 }
 
 @test "zsh: commands, options, values, names, programs" {
+    need zsh expect
     name_to_complete
     : >an-argument
     expect_line 'ipcns create ' zsh_line 'ipcns cr'
@@ -147,6 +150,7 @@ name_to_complete() {
 }
 
 @test "fish: commands, options, values, names, programs" {
+    need fish
     name_to_complete
     : >an-argument
     expect_line 'create' fish_words 'ipcns cr'
