@@ -10,8 +10,8 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <memory>
+#include <string_view>
 
 namespace ipcns::cli {
 namespace {
@@ -36,48 +36,87 @@ struct Options {
     bool quiet = false;
 };
 
-std::string join(const std::vector<std::string>& words) { return fmt::format("{}", fmt::join(words, ",")); }
+// In the order of the columns above.
+enum class Field { ns, name, processes, pid, user, held, command, uid, mounts, descriptors, shm, objects };
 
-Json or_null(bool known, Json value) { return known ? std::move(value) : Json(); }
+// One namespace, and what is said of it beside.
+struct Row {
+    const InventoryEntry& entry;
+    std::string_view name; // registered
+    bool is_host;
+};
 
-std::vector<Cell> row_of(const InventoryEntry& entry, const std::string& name, bool is_host, bool kept,
-                         UserNames& users, const Options& options) {
-    std::vector<std::string> held;
-    if (!entry.processes.empty()) held.emplace_back("process");
-    if (kept) held.emplace_back("keeper");
-    if (!entry.mounts.empty()) held.emplace_back("mount");
-    if (!entry.descriptors.empty()) held.emplace_back("fd");
-    std::vector<std::string> mounts;
-    Json mount_values = Json::array();
-    for (const auto& mount : entry.mounts) {
-        mounts.push_back(escape(mount));
-        mount_values.push_back(json_text(mount));
+// Words or numbers, with commas between in a table.
+template <class List>
+void some(Out& out, const List& list) {
+    if (out.json())
+        out.value(list);
+    else if (list.empty())
+        out.none();
+    else
+        out.text(fmt::format("{}", fmt::join(list, ",")));
+}
+
+std::vector<const char*> holders(const InventoryEntry& entry) {
+    std::vector<const char*> held;
+    if (!entry.processes.empty()) held.push_back("process");
+    if (!entry.keepers.empty()) held.push_back("keeper");
+    if (!entry.mounts.empty()) held.push_back("mount");
+    if (!entry.descriptors.empty()) held.push_back("fd");
+    return held;
+}
+
+void name_of(Out& out, const Row& row) {
+    if (!row.name.empty())
+        out.text(row.name);
+    else if (out.json())
+        out.none();
+    else
+        out.none(row.is_host ? "host" : "-");
+}
+
+void mounts_of(Out& out, const InventoryEntry& entry) {
+    if (out.json()) {
+        Json mounts = Json::array();
+        for (const auto& mount : entry.mounts) mounts.push_back(json_text(mount));
+        out.value(std::move(mounts));
+        return;
     }
-    const auto& first = entry.first;
-    const std::string user = first ? users(first->user) : "";
-    const auto& contents = entry.contents;
-    return {
-        {std::to_string(entry.id.inode), entry.id.inode},
-        {!name.empty() ? name
-         : is_host     ? "host"
-                       : "-",
-         or_null(!name.empty(), name)},
-        {std::to_string(entry.processes.size()), entry.processes.size()},
-        {first ? std::to_string(first->pid) : "-", or_null(first.has_value(), first ? first->pid : 0)},
-        {first ? user : "-", or_null(first.has_value(), user)},
-        {held.empty() ? "-" : join(held), held},
-        {first ? escape(first->command) : "-", first ? json_text(first->command) : Json()},
-        {first ? std::to_string(first->user) : "-", or_null(first.has_value(), first ? first->user : 0)},
-        {mounts.empty() ? "-" : join(mounts), mount_values},
-        {entry.descriptors.empty() ? "-" : fmt::format("{}", fmt::join(entry.descriptors, ",")),
-         entry.descriptors},
-        {!contents       ? "-"
-         : options.bytes ? std::to_string(contents->segment_bytes)
-                         : format_size(contents->segment_bytes),
-         or_null(contents.has_value(), contents ? contents->segment_bytes : 0)},
-        {!contents ? "-" : std::to_string(contents->objects),
-         or_null(contents.has_value(), contents ? contents->objects : 0)},
-    };
+    std::vector<std::string> mounts;
+    for (const auto& mount : entry.mounts) mounts.push_back(escape(mount));
+    some(out, mounts);
+}
+
+void field_of(Out& out, Field field, const Row& row, UserNames& users) {
+    const InventoryEntry& entry = row.entry;
+    const Process* first = entry.first ? &*entry.first : nullptr;
+    switch (field) {
+    case Field::ns: out.number(entry.id.inode); return;
+    case Field::name: name_of(out, row); return;
+    case Field::processes: out.number(entry.processes.size()); return;
+    case Field::held: some(out, holders(entry)); return;
+    case Field::mounts: mounts_of(out, entry); return;
+    case Field::descriptors: some(out, entry.descriptors); return;
+    case Field::pid:
+        if (first != nullptr) return out.number(first->pid);
+        break;
+    case Field::user:
+        if (first != nullptr) return out.text(users(first->user));
+        break;
+    case Field::uid:
+        if (first != nullptr) return out.number(first->user);
+        break;
+    case Field::command:
+        if (first != nullptr) return out.raw(first->command);
+        break;
+    case Field::shm:
+        if (entry.contents) return out.size(entry.contents->segment_bytes);
+        break;
+    case Field::objects:
+        if (entry.contents) return out.number(entry.contents->objects);
+        break;
+    }
+    out.none();
 }
 
 void list(Options& options) {
@@ -93,26 +132,37 @@ void list(Options& options) {
     how.keepers_apart = true;
     const auto names = visible_names();
     const Inventory inventory = Inventory::take(how);
-    const auto name_of = names_by_id(names);
+    const auto named = names_by_id(names);
 
     const NamespaceId host = Namespace::host_id();
+    const bool json = options.format.json();
+    const auto chosen = options.format.chosen();
     UserNames users;
-    std::vector<std::vector<Cell>> rows;
+    Table table;
+    Json namespaces = Json::array();
+    std::string scratch;
     for (const auto& entry : inventory.entries) {
-        const auto name = name_of.find(entry.id);
-        rows.push_back(row_of(entry, name == name_of.end() ? "" : name->second, entry.id == host,
-                              !entry.keepers.empty(), users, options));
+        const auto name = named.find(entry.id);
+        const Row row{entry, name == named.end() ? std::string_view() : name->second, entry.id == host};
+        Json object = Json::object();
+        for (const std::size_t i : chosen) {
+            Out out(json, options.bytes, json ? scratch : table.text());
+            field_of(out, static_cast<Field>(i), row, users);
+            if (json)
+                object[options.format.key(i)] = out.take();
+            else
+                table.end_cell();
+        }
+        if (json) namespaces.push_back(std::move(object));
     }
-    if (options.format.json()) {
-        Json namespaces = Json::array();
-        for (const auto& row : rows) namespaces.push_back(options.format.object(row));
-        fmt::print("{}\n", Json{{"namespaces", namespaces},
+    if (json) {
+        fmt::print("{}\n", Json{{"namespaces", std::move(namespaces)},
                                 {"unseen_processes", inventory.unseen},
                                 {"descriptors_searched", inventory.descriptors_searched}}
                                .dump(4));
         return;
     }
-    options.format.print(rows);
+    options.format.print(table);
     if (options.quiet) return;
     std::fflush(stdout);
     if (inventory.unseen != 0)

@@ -5,5 +5,11 @@
 int main(int argc, char** argv) {
     using namespace ipcns::cli;
     return run_program(argc, argv,
-                       {add_create, add_attach, add_delete, add_list, add_pids, add_identify, add_monitor});
+                       {{"create", add_create},
+                        {"attach", add_attach},
+                        {"delete", add_delete},
+                        {"list", add_list},
+                        {"pids", add_pids},
+                        {"identify", add_identify},
+                        {"monitor", add_monitor}});
 }

@@ -144,94 +144,6 @@ struct Options {
     bool quiet = false;
 };
 
-// A cell in the making: text for a table, or a value for JSON, not both.
-class Out {
-public:
-    Out(bool json, bool bytes, std::string& to) : json_(json), bytes_(bytes), to_(to), begin_(to.size()) {}
-
-    void text(std::string_view printable) {
-        if (json_)
-            value_ = printable;
-        else
-            to_ += printable;
-    }
-    void raw(const std::string& foreign) {
-        if (json_)
-            value_ = json_text(foreign);
-        else
-            to_ += escape(foreign);
-    }
-    template <class Number>
-    void number(Number n) {
-        if (json_)
-            value_ = n;
-        else
-            fmt::format_to(std::back_inserter(to_), FMT_COMPILE("{}"), n);
-    }
-    void size(std::uint64_t bytes) {
-        if (json_ || bytes_)
-            number(bytes);
-        else
-            to_ += format_size(bytes);
-    }
-    void moment(const Moment& when);
-    // It has this field, and what it is is not known, or there is none.
-    void none(std::string_view shown = "-") {
-        if (json_)
-            value_ = nullptr;
-        else
-            to_ += shown;
-    }
-    void value(Json value) { value_ = std::move(value); }
-    [[nodiscard]] bool json() const { return json_; }
-    [[nodiscard]] std::string size_text(std::uint64_t bytes) const {
-        return bytes_ ? std::to_string(bytes) : format_size(bytes);
-    }
-    template <class Number>
-    void number_or_none(const std::optional<Number>& n) {
-        if (n)
-            number(*n);
-        else
-            none();
-    }
-    void size_or_none(const std::optional<std::uint64_t>& n) {
-        if (n)
-            size(*n);
-        else
-            none();
-    }
-    // Nothing was said: this kind has no such field.
-    [[nodiscard]] bool empty() const { return value_.is_discarded() && to_.size() == begin_; }
-    Json take() { return std::move(value_); }
-
-private:
-    bool json_;
-    bool bytes_;
-    std::string& to_;
-    std::size_t begin_;
-    Json value_ = Json(Json::value_t::discarded);
-};
-
-void Out::moment(const Moment& when) {
-    if (!when) {
-        none();
-        return;
-    }
-    const std::time_t seconds = when->time_since_epoch().count();
-    if (json_) {
-        value_ = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(seconds));
-        return;
-    }
-    const std::tm then = fmt::localtime(seconds);
-    const std::tm now = fmt::localtime(std::time(nullptr));
-    if (then.tm_year == now.tm_year && then.tm_yday == now.tm_yday)
-        to_ += fmt::format("{:%H:%M:%S}", then);
-    else if (then.tm_year == now.tm_year)
-        to_ += fmt::format("{:%b%d %H:%M}", then);
-    else
-        to_ += fmt::format("{:%Y-%m-%d}", then);
-}
-
 Moment seconds_of(const std::optional<std::chrono::sys_time<std::chrono::nanoseconds>>& when) {
     if (!when) return {};
     return std::chrono::floor<std::chrono::seconds>(*when);
@@ -239,6 +151,10 @@ Moment seconds_of(const std::optional<std::chrono::sys_time<std::chrono::nanosec
 
 std::string plural(std::uint64_t count, const char* word) {
     return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
+}
+
+void count(Out& out, std::uint64_t number, const char* word) {
+    out.print(FMT_COMPILE("{} {}{}"), number, word, number == 1 ? "" : "s");
 }
 
 std::string waiters_in_words(std::uint64_t count) {
@@ -306,7 +222,7 @@ void own_field(Out& out, Field field, const Seen<QueueRecord>& seen) {
     const QueueRecord& queue = seen.record;
     switch (field) {
     case Field::size: out.size(queue.bytes); break;
-    case Field::content: out.text(plural(queue.messages, "message")); break;
+    case Field::content: count(out, queue.messages, "message"); break;
     case Field::messages: out.number(queue.messages); break;
     case Field::limit: out.size(queue.limit); break;
     case Field::lspid: pid(out, queue.last_sender); break;
@@ -363,8 +279,7 @@ void own_field(Out& out, Field field, const Seen<SegmentRecord>& seen) {
     switch (field) {
     case Field::size: out.size(segment.bytes); break;
     case Field::content:
-        out.text(
-            fmt::format(FMT_COMPILE("{} attached{}"), segment.attached, segment.locked ? ", locked" : ""));
+        out.print(FMT_COMPILE("{} attached{}"), segment.attached, segment.locked ? ", locked" : "");
         break;
     case Field::rss: out.size_or_none(segment.resident); break;
     case Field::swap: out.size_or_none(segment.swapped); break;
@@ -458,9 +373,7 @@ void family_field(Out& out, Field field, const Record& record, View& view) {
     if constexpr (requires { record.key; }) {
         switch (field) {
         case Field::id: out.number(static_cast<int>(record.id)); break;
-        case Field::key:
-            out.text(fmt::format(FMT_COMPILE("0x{:08x}"), static_cast<std::uint32_t>(record.key)));
-            break;
+        case Field::key: out.print(FMT_COMPILE("0x{:08x}"), static_cast<std::uint32_t>(record.key)); break;
         case Field::creator: user(out, view.users, record.who.creator); break;
         case Field::cuid: out.number(record.who.creator); break;
         case Field::creator_group: group(out, view.groups, record.who.creator_group); break;
@@ -493,14 +406,13 @@ void field_of(Out& out, Field field, const Item& seen, View& view) {
         break;
     case Field::object:
         if constexpr (requires { record.key; }) {
-            out.text(fmt::format(FMT_COMPILE("{}:{}"), word_of(name_of(record).kind),
-                                 static_cast<int>(record.id)));
+            out.print(FMT_COMPILE("{}:{}"), word_of(name_of(record).kind), static_cast<int>(record.id));
         } else {
             out.raw(name_of(record).text());
         }
         break;
     case Field::kind: out.text(word_of(name_of(record).kind)); break;
-    case Field::mode: out.text(fmt::format(FMT_COMPILE("{:o}"), record.who.mode)); break;
+    case Field::mode: out.print(FMT_COMPILE("{:o}"), record.who.mode); break;
     case Field::owner: user(out, view.users, record.who.owner); break;
     case Field::uid: out.number(record.who.owner); break;
     case Field::group: group(out, view.groups, record.who.group); break;

@@ -2,8 +2,7 @@
 // Tables and JSON.
 #include "table.hpp"
 
-#include <ipcns/text.hpp>
-
+#include <fmt/chrono.h>
 #include <fmt/core.h>
 
 #include <sys/ioctl.h>
@@ -12,6 +11,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 
 namespace ipcns::cli {
 namespace {
@@ -49,6 +49,26 @@ Json json_text(const std::string& raw) {
     } catch (const Json::exception&) {
         return escape(raw);
     }
+}
+
+void Out::moment(const Moment& when) {
+    if (!when) {
+        none();
+        return;
+    }
+    const std::time_t seconds = when->time_since_epoch().count();
+    if (json_) {
+        value_ = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(seconds));
+        return;
+    }
+    const std::tm then = fmt::localtime(seconds);
+    const std::tm now = fmt::localtime(std::time(nullptr));
+    if (then.tm_year == now.tm_year && then.tm_yday == now.tm_yday)
+        to_ += fmt::format("{:%H:%M:%S}", then);
+    else if (then.tm_year == now.tm_year)
+        to_ += fmt::format("{:%b%d %H:%M}", then);
+    else
+        to_ += fmt::format("{:%Y-%m-%d}", then);
 }
 
 void Format::add_to(CLI::App& command) {
@@ -119,50 +139,69 @@ void Format::print(const Table& table) const {
     const auto indices = chosen();
     const std::size_t columns = indices.size();
     const std::size_t rows = table.ends_.size() / columns;
-    const auto cell = [&](std::size_t row, std::size_t n) {
-        const std::size_t i = row * columns + n;
+    const auto cell = [&](std::size_t i) {
         const std::size_t begin = i == 0 ? 0 : table.ends_[i - 1];
         return std::string_view(table.text_).substr(begin, table.ends_[i] - begin);
     };
-    std::vector<std::size_t> shown; // which of the chosen
-    std::vector<std::size_t> widths(columns);
-    for (std::size_t n = 0; n < columns; ++n) {
-        bool empty = true;
-        for (std::size_t row = 0; row < rows; ++row) {
-            const std::string_view text = cell(row, n);
-            widths[n] = std::max(widths[n], width(text));
-            empty = empty && text == "-";
+    // Counting characters takes longer than finding out that each is a byte.
+    unsigned char bits = 0;
+    for (const char c : table.text_) bits |= static_cast<unsigned char>(c);
+    const bool plain = bits < 0x80;
+    const auto width_of = [&](std::string_view text) { return plain ? text.size() : width(text); };
+
+    struct Shown {
+        std::size_t n; // which of the chosen
+        std::size_t width;
+        bool right;
+        bool empty;
+    };
+    std::vector<Shown> shown;
+    for (std::size_t n = 0; n < columns; ++n)
+        shown.push_back({n, 0, columns_[indices[n]].right, hide_empty_ && rows != 0});
+    for (std::size_t i = 0; i < table.ends_.size();) {
+        for (auto& column : shown) {
+            const std::string_view text = cell(i++);
+            column.width = std::max(column.width, width_of(text));
+            column.empty = column.empty && text == "-";
         }
-        if (!no_headings_) widths[n] = std::max(widths[n], std::strlen(columns_[indices[n]].title));
-        if (!hide_empty_ || !empty || rows == 0) shown.push_back(n);
+    }
+    std::erase_if(shown, [](const Shown& column) { return column.empty; });
+    std::size_t line_width = 1;
+    for (auto& column : shown) {
+        if (!no_headings_)
+            column.width = std::max(column.width, std::strlen(columns_[indices[column.n]].title));
+        line_width += column.width + 1;
     }
     const std::size_t edge = terminal_width();
     std::string out;
-    std::size_t line_width = 1;
-    for (const std::size_t n : shown) line_width += widths[n] + 1;
     out.reserve((rows + 1) * line_width);
-    const auto print_line = [&](auto text_of) {
+    std::vector<char> line; // each piece of it appended to `out` would take twice as long
+    const auto print_line = [&](auto text_of, std::size_t bytes) {
+        if (line.size() < line_width + bytes) line.resize(line_width + bytes);
+        char* end = line.data();
         std::size_t used = 0;
-        for (const std::size_t n : shown) {
-            const bool last = n == shown.back();
-            const bool right = columns_[indices[n]].right;
-            std::string_view text = text_of(n);
+        for (const auto& column : shown) {
+            const bool last = &column == &shown.back();
+            std::string_view text = text_of(column.n);
             if (last && edge > used) text = cut(text, edge - used);
-            const std::size_t gap = widths[n] - std::min(widths[n], width(text));
-            if (right) out.append(gap, ' ');
-            out += text;
+            const std::size_t gap = column.width - std::min(column.width, width_of(text));
+            if (column.right) end = std::fill_n(end, gap, ' ');
+            end = std::copy(text.begin(), text.end(), end);
             if (last) break;
-            if (!right) out.append(gap, ' ');
-            out += ' ';
-            used += widths[n] + 1;
+            if (!column.right) end = std::fill_n(end, gap, ' ');
+            *end++ = ' ';
+            used += column.width + 1;
         }
-        out += '\n';
+        *end++ = '\n';
+        out.append(line.data(), static_cast<std::size_t>(end - line.data()));
     };
     if (!no_headings_)
-        print_line([&](std::size_t n) { return std::string_view(columns_[indices[n]].title); });
+        print_line([&](std::size_t n) { return std::string_view(columns_[indices[n]].title); }, line_width);
     auto below = table.below_.begin();
     for (std::size_t row = 0; row < rows; ++row) {
-        print_line([&](std::size_t n) { return cell(row, n); });
+        const std::size_t first = row * columns;
+        const std::size_t begin = first == 0 ? 0 : table.ends_[first - 1];
+        print_line([&](std::size_t n) { return cell(first + n); }, table.ends_[first + columns - 1] - begin);
         if (below == table.below_.end() || below->first != row) continue;
         for (const auto& text : below->second) {
             out += "    ";

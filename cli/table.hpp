@@ -3,9 +3,16 @@
 // every command.
 #pragma once
 
+#include <ipcns/moment.hpp>
+#include <ipcns/text.hpp>
+
 #include <CLI/CLI.hpp>
+#include <fmt/compile.h>
 #include <nlohmann/json.hpp>
 
+#include <cstdint>
+#include <iterator>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -49,6 +56,82 @@ private:
     std::vector<std::pair<std::size_t, std::vector<std::string>>> below_;
 };
 
+/// A cell in the making: text for a table, or a value for JSON, not both.
+class Out {
+public:
+    Out(bool json, bool bytes, std::string& to) : json_(json), bytes_(bytes), to_(to), begin_(to.size()) {}
+
+    void text(std::string_view printable) {
+        if (json_)
+            value_ = printable;
+        else
+            to_ += printable;
+    }
+    void raw(const std::string& foreign) {
+        if (json_)
+            value_ = json_text(foreign);
+        else
+            to_ += escape(foreign);
+    }
+    template <class Number>
+    void number(Number n) {
+        if (json_)
+            value_ = n;
+        else
+            fmt::format_to(std::back_inserter(to_), FMT_COMPILE("{}"), n);
+    }
+    /// Printable text, by a format of FMT_COMPILE.
+    template <class Pattern, class... Arguments>
+    void print(const Pattern& pattern, const Arguments&... arguments) {
+        if (json_)
+            value_ = fmt::format(pattern, arguments...);
+        else
+            fmt::format_to(std::back_inserter(to_), pattern, arguments...);
+    }
+    void size(std::uint64_t bytes) {
+        if (json_ || bytes_)
+            number(bytes);
+        else
+            to_ += format_size(bytes);
+    }
+    void moment(const Moment& when);
+    /// It has this field, and what it is is not known, or there is none.
+    void none(std::string_view shown = "-") {
+        if (json_)
+            value_ = nullptr;
+        else
+            to_ += shown;
+    }
+    void value(Json value) { value_ = std::move(value); }
+    [[nodiscard]] bool json() const { return json_; }
+    [[nodiscard]] std::string size_text(std::uint64_t bytes) const {
+        return bytes_ ? std::to_string(bytes) : format_size(bytes);
+    }
+    template <class Number>
+    void number_or_none(const std::optional<Number>& n) {
+        if (n)
+            number(*n);
+        else
+            none();
+    }
+    void size_or_none(const std::optional<std::uint64_t>& n) {
+        if (n)
+            size(*n);
+        else
+            none();
+    }
+    /// Nothing was said: the thing has no such field.
+    [[nodiscard]] bool empty() const { return !value_ && to_.size() == begin_; }
+    Json take() { return std::move(value_).value(); }
+
+private:
+    bool json_;
+    bool bytes_;
+    std::string& to_;
+    std::size_t begin_;
+    std::optional<Json> value_;
+};
+
 /// The options -o, -n and --json.
 class Format {
 public:
@@ -77,6 +160,7 @@ public:
 
     void print(const Table& table) const;
 
+    [[nodiscard]] const char* key(std::size_t column) const { return columns_[column].key; }
     /// The columns to show, as indices into all of them.
     [[nodiscard]] std::vector<std::size_t> chosen() const;
     /// Chooses others to be shown, if -o has not.

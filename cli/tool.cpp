@@ -110,12 +110,17 @@ const std::string& GroupNames::operator()(gid_t gid) {
     return found->second;
 }
 
-int run_program(int argc, char** argv, std::initializer_list<AddCommand> commands) {
+int run_program(int argc, char** argv, std::initializer_list<Command> commands) {
     int status = 0;
     CLI::App program("", "ipcns");
     program.require_subcommand(1);
     program.formatter(std::make_shared<HelpFormatter>());
-    for (const AddCommand add : commands) add(program, status);
+    const std::string_view asked = argc > 1 ? argv[1] : "";
+    const bool known = std::any_of(commands.begin(), commands.end(),
+                                   [&](const Command& command) { return command.name == asked; });
+    for (const auto& command : commands) {
+        if (!known || command.name == asked) command.add(program, status);
+    }
     try {
         program.parse(argc, argv);
     } catch (const CLI::CallForHelp& help) {

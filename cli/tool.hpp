@@ -22,6 +22,12 @@ namespace ipcns::cli {
 /// Each adds its subcommand to the program; when it is chosen its callback does the work and leaves the exit
 /// status in @p status.
 using AddCommand = void (*)(CLI::App& program, int& status);
+/// By the name that it goes by: only the one that is asked for is declared, since that takes as long as the rest of a
+/// start.
+struct Command {
+    std::string_view name;
+    AddCommand add;
+};
 // of ipcns-names
 void add_create(CLI::App& program, int& status);
 void add_attach(CLI::App& program, int& status);
@@ -39,7 +45,7 @@ void add_remove(CLI::App& program, int& status);
 
 /// The main() of a helper program: does the command that the words ask for, and says what went wrong.
 /// @return the exit status: 0 done, 1 failed, 2 wrong usage, or what the command chose
-int run_program(int argc, char** argv, std::initializer_list<AddCommand> commands);
+int run_program(int argc, char** argv, std::initializer_list<Command> commands);
 
 /// Asks a person: true when the answer on standard input begins with y. False without asking where standard input or
 /// standard error is no terminal.

@@ -14,10 +14,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
-#include <map>
-#include <span>
+#include <mutex>
+#include <string>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -26,28 +24,66 @@ namespace {
 
 constexpr std::size_t cheap_number_of_processes = 1000;
 
-using Path = std::array<char, 64>;
+// A process in a namespace, or with a descriptor of it.
+using Finding = std::pair<ino_t, pid_t>;
 
-// What one thread finds among its share of the processes.
+// What one thread finds among the processes that it looks at.
 struct Share {
-    std::vector<std::pair<ino_t, pid_t>> inside;
-    std::vector<std::pair<ino_t, pid_t>> holding;
+    std::vector<Finding> inside;
+    std::vector<Finding> holding;
     std::unordered_map<ino_t, Process> first;          // of each namespace, described, when that is wanted
     std::unordered_map<ino_t, pid_t> mount_namespaces; // and a process in each
     std::size_t unseen = 0;
 };
 
+// All processes, handed out a few at a time: to read /proc takes so long that one thread looks at what another has read
+// while that reads on.
+class Processes {
+public:
+    // Reads ahead until it is known whether there are more than @p few.
+    Processes(int proc, std::size_t few) : entries_(proc, ".") {
+        bool more = true;
+        while (more && ahead_.size() <= few) more = entries_.more(ahead_);
+    }
+    [[nodiscard]] std::size_t count_ahead() const { return ahead_.size(); }
+
+    // The next ones, in ascending order; false at the end.
+    bool take(std::vector<pid_t>& some) {
+        constexpr std::size_t count = 128;
+        some.clear();
+        const std::lock_guard lock(mutex_);
+        if (const std::size_t left = ahead_.size() - taken_; left != 0) {
+            const auto* first = ahead_.data() + taken_;
+            some.assign(first, first + std::min(left, count));
+            taken_ += some.size();
+            return true;
+        }
+        // /proc has other entries, too; 32 bytes are what one takes.
+        while (some.empty() && entries_.more(some, count * 32)) {}
+        return !some.empty();
+    }
+
+private:
+    std::mutex mutex_;
+    procfs::Numbers entries_;
+    std::vector<pid_t> ahead_;
+    std::size_t taken_ = 0;
+};
+
+template <class List>
+void sort_out(List& list) {
+    std::sort(list.begin(), list.end());
+    list.erase(std::unique(list.begin(), list.end()), list.end());
+}
+
 // The command line with spaces between, or the name in brackets.
-std::optional<std::string> command_of(int proc, pid_t pid) {
-    Path path;
-    std::snprintf(path.data(), path.size(), "%d/cmdline", pid);
-    auto command = procfs::read_start(proc, path.data());
+std::optional<std::string> command_of(int proc, procfs::ProcessPath& file) {
+    auto command = procfs::read_start(proc, file("cmdline"));
     if (!command) return std::nullopt;
     while (!command->empty() && command->back() == '\0') command->pop_back();
     std::replace(command->begin(), command->end(), '\0', ' ');
     if (command->empty()) {
-        std::snprintf(path.data(), path.size(), "%d/comm", pid);
-        auto name = procfs::read_start(proc, path.data());
+        auto name = procfs::read_start(proc, file("comm"));
         if (!name) return std::nullopt;
         if (!name->empty() && name->back() == '\n') name->pop_back();
         *command = "[" + *name + "]";
@@ -56,11 +92,10 @@ std::optional<std::string> command_of(int proc, pid_t pid) {
 }
 
 std::optional<Process> describe(int proc, pid_t pid) {
-    Path path;
-    std::snprintf(path.data(), path.size(), "%d", pid);
+    procfs::ProcessPath file(pid);
     struct stat about {};
-    if (::fstatat(proc, path.data(), &about, 0) != 0) return std::nullopt;
-    auto command = command_of(proc, pid);
+    if (::fstatat(proc, file(""), &about, 0) != 0) return std::nullopt;
+    auto command = command_of(proc, file);
     if (!command) return std::nullopt;
     return Process{pid, about.st_uid, std::move(*command)};
 }
@@ -82,25 +117,19 @@ void look_at(int proc, pid_t pid, bool descriptors, bool details, Share& share) 
         ++share.unseen;
         return;
     }
+    procfs::ProcessPath file(pid);
     for (const ino_t inode : seen) {
         if (!details || share.first.contains(inode)) continue;
-        if (auto command = command_of(proc, pid))
+        if (auto command = command_of(proc, file))
             share.first.emplace(inode, Process{pid, user, std::move(*command)});
     }
-    Path path;
-    std::snprintf(path.data(), path.size(), "%d/ns/mnt", pid);
-    if (const ino_t mounts = procfs::namespace_inode(proc, path.data()))
+    if (const ino_t mounts = procfs::namespace_inode(proc, file("ns/mnt")))
         share.mount_namespaces.try_emplace(mounts, pid);
     if (!descriptors) return;
-    std::snprintf(path.data(), path.size(), "%d/fd", pid);
-    const Fd folder(::openat(proc, path.data(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const Fd folder(::openat(proc, file("fd"), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!folder) return;
     for (const pid_t fd : procfs::numbers_in(folder.get(), ".")) {
-        std::snprintf(path.data(), path.size(), "%d", fd);
-        std::array<char, 64> link;
-        const ssize_t length = ::readlinkat(folder.get(), path.data(), link.data(), link.size());
-        if (length <= 0) continue;
-        const ino_t inode = procfs::parse_link({link.data(), static_cast<std::size_t>(length)});
+        const ino_t inode = procfs::namespace_inode(folder.get(), std::to_string(fd).c_str(), "ipc");
         if (inode != 0) share.holding.emplace_back(inode, pid);
     }
 }
@@ -118,9 +147,8 @@ void describe_first(int proc, InventoryEntry& entry) {
 // It is the lowest process inside, since nobody was there before it; its arguments say whether a closer look pays.
 void set_keeper_apart(int proc, InventoryEntry& entry) {
     if (!entry.first || entry.first->command.find("ipcns-keeper ") == std::string::npos) return;
-    Path path;
-    std::snprintf(path.data(), path.size(), "%d/comm", entry.first->pid);
-    if (procfs::read_start(proc, path.data()) != "ipcns-keeper\n") return;
+    procfs::ProcessPath file(entry.first->pid);
+    if (procfs::read_start(proc, file("comm")) != "ipcns-keeper\n") return;
     entry.keepers.push_back(entry.first->pid);
     std::erase(entry.processes, entry.first->pid);
     describe_first(proc, entry);
@@ -181,60 +209,75 @@ std::vector<pid_t> processes_inside(const NamespaceId& id) {
 
 Inventory Inventory::take(const InventoryOptions& options) {
     const Fd proc = procfs::open_proc();
-    const auto pids = procfs::numbers_in(proc.get(), ".");
-    if (pids.empty()) fail("list the processes in /proc");
+    Processes processes(proc.get(), cheap_number_of_processes);
+    const std::size_t count = processes.count_ahead();
+    if (count == 0) fail("list the processes in /proc");
 
     Inventory inventory;
     using Descriptors = InventoryOptions::Descriptors;
     inventory.descriptors_searched =
         options.descriptors == Descriptors::always ||
-        (options.descriptors == Descriptors::automatic && pids.size() <= cheap_number_of_processes);
+        (options.descriptors == Descriptors::automatic && count <= cheap_number_of_processes);
 
     const bool details = options.details || options.keepers_apart;
     // A few hundred processes are looked at sooner than a thread starts.
-    const unsigned threads = threads_for(pids.size(), 500);
-    std::vector<Share> shares(threads);
-    in_parallel(pids.size(), threads, [&](std::size_t first, std::size_t last, unsigned thread) {
-        for (std::size_t i = first; i < last; ++i)
-            look_at(proc.get(), pids[i], inventory.descriptors_searched, details, shares[thread]);
-    });
+    std::vector<Share> shares(threads_for(count, 500));
+    in_parallel(shares.size(), static_cast<unsigned>(shares.size()),
+                [&](std::size_t, std::size_t, unsigned thread) {
+                    std::vector<pid_t> some;
+                    while (processes.take(some)) {
+                        for (const pid_t pid : some)
+                            look_at(proc.get(), pid, inventory.descriptors_searched, details, shares[thread]);
+                    }
+                });
 
     struct stat own {};
     const dev_t device = ::fstatat(proc.get(), "self/ns/ipc", &own, 0) == 0 ? own.st_dev : 0;
-    std::map<ino_t, InventoryEntry> found;
-    const auto entry_of = [&](ino_t inode) -> InventoryEntry& {
-        InventoryEntry& entry = found[inode];
-        entry.id = {device, inode};
-        return entry;
-    };
+    std::vector<Finding> inside;
+    std::vector<Finding> holding;
+    std::vector<std::pair<ino_t, std::string>> mounts;
     auto& mount_namespaces = inventory.mount_namespaces;
-    for (auto& share : shares) { // in the order of the processes
+    for (auto& share : shares) {
         inventory.unseen += share.unseen;
-        for (const auto& [inode, pid] : share.inside) entry_of(inode).processes.push_back(pid);
+        inside.insert(inside.end(), share.inside.begin(), share.inside.end());
+        holding.insert(holding.end(), share.holding.begin(), share.holding.end());
+        for (const auto& [inode, pid] : share.mount_namespaces) {
+            const auto [known, is_new] = mount_namespaces.try_emplace(inode, pid);
+            if (!is_new) known->second = std::min(known->second, pid);
+        }
+    }
+    for (const auto& [inode, pid] : mount_namespaces) {
+        for (auto& mount : procfs::namespace_mounts(proc.get(), procfs::ProcessPath(pid)("mountinfo"))) {
+            if (const ino_t ipc = procfs::parse_link(mount.root))
+                mounts.emplace_back(ipc, std::move(mount.point));
+        }
+    }
+    sort_out(inside);
+    sort_out(holding);
+    sort_out(mounts);
+
+    std::vector<ino_t> inodes;
+    for (const auto* findings : {&inside, &holding}) {
+        for (const auto& [inode, pid] : *findings) inodes.push_back(inode);
+    }
+    for (const auto& [inode, point] : mounts) inodes.push_back(inode);
+    sort_out(inodes);
+    inventory.entries.resize(inodes.size());
+    for (std::size_t i = 0; i < inodes.size(); ++i) inventory.entries[i].id = {device, inodes[i]};
+    const auto entry_of = [&](ino_t inode) -> InventoryEntry& {
+        const auto found = std::lower_bound(inodes.begin(), inodes.end(), inode);
+        return inventory.entries[static_cast<std::size_t>(found - inodes.begin())];
+    };
+    for (const auto& [inode, pid] : inside) entry_of(inode).processes.push_back(pid);
+    for (const auto& [inode, pid] : holding) entry_of(inode).descriptors.push_back(pid);
+    for (auto& [inode, point] : mounts) entry_of(inode).mounts.push_back(std::move(point));
+    for (auto& share : shares) {
         for (auto& [inode, process] : share.first) {
             auto& first = entry_of(inode).first;
-            if (!first) first = std::move(process);
-        }
-        for (const auto& [inode, pid] : share.holding) {
-            auto& holders = entry_of(inode).descriptors;
-            if (holders.empty() || holders.back() != pid) holders.push_back(pid);
-        }
-        mount_namespaces.insert(share.mount_namespaces.begin(), share.mount_namespaces.end());
-    }
-    Path path;
-    for (const auto& [inode, pid] : mount_namespaces) {
-        std::snprintf(path.data(), path.size(), "%d/mountinfo", pid);
-        for (auto& mount : procfs::namespace_mounts(proc.get(), path.data())) {
-            const ino_t ipc = procfs::parse_link(mount.root);
-            if (ipc == 0) continue;
-            auto& mounts = entry_of(ipc).mounts;
-            if (std::find(mounts.begin(), mounts.end(), mount.point) == mounts.end())
-                mounts.push_back(std::move(mount.point));
+            if (!first || process.pid < first->pid) first = std::move(process);
         }
     }
 
-    inventory.entries.reserve(found.size());
-    for (auto& [inode, entry] : found) inventory.entries.push_back(std::move(entry));
     for (auto& entry : inventory.entries) {
         if (options.keepers_apart) set_keeper_apart(proc.get(), entry);
         if (!options.details) entry.first.reset();

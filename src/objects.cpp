@@ -44,7 +44,7 @@ void look_at_semaphores(Objects& objects) {
     std::size_t refused = 0;
     std::erase_if(objects.sem, [&](SeenSet& set) {
         try {
-            set.semaphores = read_semaphores(set.record.id);
+            set.semaphores = read_semaphores(set.record);
         } catch (const Error& error) {
             if (error.code().value() != EACCES) return true; // it is gone
             ++refused;
@@ -167,12 +167,14 @@ public:
 
 private:
     std::optional<Seconds> start_of(pid_t pid) const {
-        if (::kill(pid, 0) != 0 && errno == ESRCH) return std::nullopt;
         const std::string path = "/proc/" + std::to_string(pid) + "/stat";
         const auto text = procfs::read_start(AT_FDCWD, path.c_str());
         // Its name, in parentheses, may hold anything; the start is the 20th word behind it.
         std::size_t at = text ? text->rfind(')') : std::string::npos;
-        if (at == std::string::npos) return Seconds{}; // hidden from us, but there
+        if (at == std::string::npos) {
+            if (::kill(pid, 0) != 0 && errno == ESRCH) return std::nullopt;
+            return Seconds{}; // hidden from us, but there
+        }
         at += 2;
         if (at < text->size() && ((*text)[at] == 'Z' || (*text)[at] == 'X')) return std::nullopt;
         for (int word = 0; word < 19 && at != std::string::npos; ++word) {
@@ -461,7 +463,7 @@ Everything Everything::look(const LookOptions& options) {
     std::thread([&] {
         const unsigned threads = threads_for(count, 16);
         std::vector<QueueMounts> mounts;
-        for (unsigned i = 0; i < threads; ++i) mounts.emplace_back();
+        for (unsigned i = 0; i < threads; ++i) mounts.emplace_back(QueueMounts::Place::thread);
         as_they_come(count, threads, [&](std::size_t i, unsigned thread) {
             Objects& objects = everything.namespaces[i];
             objects.ns = inventory.entries[i].id;

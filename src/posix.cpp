@@ -190,6 +190,13 @@ void check_folder_of_queues(int folder) {
         fail(EINVAL, "list POSIX queues", "the folder is no mount of them (mount -t mqueue)");
 }
 
+// The kernel counts 20 bytes for each entry of such a folder, "." and ".." among them (ipc/mqueue.c); should it ever
+// count otherwise, the folder is read.
+bool has_no_entries(int folder) {
+    struct stat about {};
+    return ::fstat(folder, &about) == 0 && about.st_size == 40;
+}
+
 // The number behind a word of what reading a queue gives: "QSIZE:129 NOTIFY:2 SIGNO:0 NOTIFY_PID:8260".
 std::uint64_t number_behind(std::string_view text, std::string_view word) {
     const auto at = text.find(word);
@@ -504,7 +511,31 @@ Fd make_ground(QueueMounts::Place place) {
 
 } // namespace
 
-int QueueMounts::mount() {
+int QueueMounts::mount() { return place_ == Place::thread ? mount_on_path() : mount_detached(); }
+
+// By its path, in one system call and without a descriptor of a context, this costs half of what fsopen(2) and those
+// that follow it do. The path is ours alone.
+int QueueMounts::mount_on_path() {
+    if (!ground_) ground_ = make_ground(place_);
+    if (height_ == 0 || height_ >= highest_pile) {
+        pile_ = std::to_string(piles_++);
+        if (::fchdir(ground_.get()) != 0 || ::mkdir(pile_.c_str(), 0700) != 0)
+            fail("make a place for a mount");
+        height_ = 0;
+    }
+    if (::mount("none", pile_.c_str(), "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0) {
+        ++height_;
+    } else {
+        if (errno == ENODEV) return -1;
+        // Onto itself a file system is not mounted: these very queues are what lies on top.
+        if (errno != EBUSY) fail("mount the POSIX queues of a namespace");
+    }
+    top_.reset(::open(pile_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!top_) fail("open a mount of POSIX queues");
+    return top_.get();
+}
+
+int QueueMounts::mount_detached() {
     Fd mount = mount_queues();
     if (!mount) return -1;
     if (!ground_) ground_ = make_ground(place_);
@@ -610,6 +641,7 @@ QueueFolder open_queues(QueueProbe probe) {
 std::vector<PosixQueueRecord> list_posix_queues(int folder) {
     check_folder_of_queues(folder);
     std::vector<PosixQueueRecord> found;
+    if (has_no_entries(folder)) return found;
     for (const auto& entry : read_names(folder, "list the POSIX queues of a namespace"))
         if (auto record = look_at_queue(folder, entry.text)) found.push_back(std::move(*record));
     return found;

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -46,23 +47,42 @@ Fd open_proc() {
     return proc;
 }
 
+ProcessPath::ProcessPath(pid_t pid) noexcept : path_{} {
+    char* end = std::to_chars(path_.data(), path_.data() + path_.size(), pid).ptr;
+    *end++ = '/';
+    start_ = static_cast<std::size_t>(end - path_.data());
+}
+
+const char* ProcessPath::operator()(std::string_view file) noexcept {
+    const std::size_t length = file.copy(path_.data() + start_, path_.size() - start_ - 1);
+    path_[start_ + length] = '\0';
+    return path_.data();
+}
+
+Numbers::Numbers(int folder, const char* path)
+    : folder_(::openat(folder, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {}
+
+bool Numbers::more(std::vector<pid_t>& numbers, std::size_t buffer_size) {
+    alignas(Entry) std::array<char, buffer_most> buffer;
+    const auto length = folder_ ? ::syscall(SYS_getdents64, folder_.get(), buffer.data(),
+                                            std::min(buffer_size, buffer.size()))
+                                : 0;
+    for (long at = 0; at < length;) {
+        const auto* entry = reinterpret_cast<const Entry*>(buffer.data() + at);
+        at += entry->d_reclen;
+        pid_t number = 0;
+        const char* end = entry->d_name + std::strlen(entry->d_name);
+        const auto parsed = std::from_chars(entry->d_name, end, number);
+        if (parsed.ec == std::errc() && parsed.ptr == end) numbers.push_back(number);
+    }
+    return length > 0;
+}
+
 std::vector<pid_t> numbers_in(int folder, const char* path) {
     std::vector<pid_t> numbers;
-    const Fd dir(::openat(folder, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!dir) return numbers;
-    alignas(Entry) std::array<char, 32768> buffer;
-    for (;;) {
-        const auto length = ::syscall(SYS_getdents64, dir.get(), buffer.data(), buffer.size());
-        if (length <= 0) return numbers;
-        for (long at = 0; at < length;) {
-            const auto* entry = reinterpret_cast<const Entry*>(buffer.data() + at);
-            at += entry->d_reclen;
-            pid_t number = 0;
-            const char* end = entry->d_name + std::strlen(entry->d_name);
-            const auto parsed = std::from_chars(entry->d_name, end, number);
-            if (parsed.ec == std::errc() && parsed.ptr == end) numbers.push_back(number);
-        }
-    }
+    Numbers entries(folder, path);
+    while (entries.more(numbers)) {}
+    return numbers;
 }
 
 ino_t parse_link(std::string_view link, std::string_view kind) {
@@ -87,17 +107,16 @@ ino_t namespace_inode(int proc, const char* path, std::string_view kind) {
 
 bool each_namespace(int proc, pid_t pid, const char* kind, const std::function<bool(ino_t)>& visit,
                     uid_t* user) {
-    std::array<char, 64> path;
-    std::snprintf(path.data(), path.size(), "%d/ns/%s", pid, kind);
-    const ino_t main = namespace_inode(proc, path.data());
+    ProcessPath file(pid);
+    const ino_t main = namespace_inode(proc, file(std::string("ns/") + kind));
     if (main == 0 && errno == EACCES) return false;
     if (main != 0 && visit(main)) return true;
-    std::snprintf(path.data(), path.size(), "%d/task", pid);
     struct stat about {};
-    if (::fstatat(proc, path.data(), &about, 0) != 0) return true;
+    if (::fstatat(proc, file("task"), &about, 0) != 0) return true;
     if (user != nullptr) *user = about.st_uid;
     if (about.st_nlink <= 3) return true;
-    for (const pid_t thread : numbers_in(proc, path.data())) {
+    std::array<char, 64> path;
+    for (const pid_t thread : numbers_in(proc, file("task"))) {
         if (thread == pid) continue;
         std::snprintf(path.data(), path.size(), "%d/task/%d/ns/%s", pid, thread, kind);
         const ino_t inode = namespace_inode(proc, path.data());

@@ -6,6 +6,8 @@
 
 #include <sys/types.h>
 
+#include <array>
+#include <cstddef>
 #include <functional>
 #include <optional>
 #include <string>
@@ -17,7 +19,32 @@ namespace ipcns::procfs {
 /// /proc itself, O_PATH.
 Fd open_proc();
 
-/// All entries of a folder with a number for a name, in the order of the kernel (ascending in /proc).
+/// The path of a process's files below /proc. One buffer for all of them: each call overwrites the one before.
+class ProcessPath {
+public:
+    explicit ProcessPath(pid_t pid) noexcept;
+    /// "1234/ns/ipc" for "ns/ipc", which may have up to 40 characters.
+    const char* operator()(std::string_view file) noexcept;
+
+private:
+    std::array<char, 56> path_;
+    std::size_t start_;
+};
+
+/// Reads a folder's entries with numbers for names, piece by piece: in the order of the kernel (ascending in /proc).
+class Numbers {
+public:
+    Numbers(int folder, const char* path);
+    /// Adds what one more system call finds. A large buffer takes fewer of them, a small one leaves more for others.
+    /// @return false at the end, or when the folder cannot be read
+    bool more(std::vector<pid_t>& numbers, std::size_t buffer_size = buffer_most);
+
+private:
+    static constexpr std::size_t buffer_most = 32768;
+    Fd folder_;
+};
+
+/// All entries of a folder with a number for a name.
 std::vector<pid_t> numbers_in(int folder, const char* path);
 
 /// The number in the link PATH ("ipc:[4026531839]") below @p proc, or 0 with errno set. @p kind: only if it is of this

@@ -12,6 +12,7 @@
 #include <ipcns/fd.hpp>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
@@ -585,22 +586,81 @@ std::optional<SegmentRecord> find_segment(Key key, SegmentMemory memory) {
     return with_memory(find<Segments>(key), memory);
 }
 
-std::vector<SemaphoreState> read_semaphores(SemaphoreSetId set) {
-    const int id = static_cast<int>(set);
-    const auto refuse = [id](int number) {
-        fail(number, with_id("read", SemaphoreSets::noun, id),
-             number == EACCES ? "that takes read permission for it" : "");
-    };
-    const auto record = find_semaphore_set(set);
-    if (!record) refuse(EINVAL);
-    std::vector<unsigned short> values(record->count);
-    SemArgument argument{};
-    argument.values = values.data();
-    if (::semctl(id, 0, GETALL, argument) < 0) refuse(errno);
+namespace {
 
+[[noreturn]] void refuse_reading(int id, int number) {
+    fail(number, with_id("read", SemaphoreSets::noun, id),
+         number == EACCES ? "that takes read permission for it" : "");
+}
+
+// Room for the values of a set, with a page behind it that nobody may touch. The kernel takes as many values as the set
+// has now, whatever room there is, and who has CAP_CHECKPOINT_RESTORE in its namespace can make a larger set of the same
+// id in an instant (sem_next_id): then GETALL fails with EFAULT, and overwrites nothing of ours.
+class ValuesRoom {
+public:
+    explicit ValuesRoom(std::size_t count) {
+        const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+        const std::size_t bytes = count * sizeof(unsigned short);
+        const std::size_t inside = (bytes + page - 1) / page * page;
+        length_ = inside + page;
+        void* memory = ::mmap(nullptr, length_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) fail("make room for the values of a semaphore set");
+        memory_ = static_cast<char*>(memory);
+        values_ = reinterpret_cast<unsigned short*>(memory_ + inside - bytes);
+        if (::mprotect(memory_ + inside, page, PROT_NONE) == 0) return;
+        const int number = errno;
+        ::munmap(memory_, length_);
+        fail(number, "make room for the values of a semaphore set");
+    }
+    ValuesRoom(const ValuesRoom&) = delete;
+    ValuesRoom& operator=(const ValuesRoom&) = delete;
+    ~ValuesRoom() { ::munmap(memory_, length_); }
+    [[nodiscard]] unsigned short* values() const noexcept { return values_; }
+
+private:
+    char* memory_ = nullptr;
+    std::size_t length_ = 0;
+    unsigned short* values_ = nullptr;
+};
+
+std::vector<unsigned short> read_values(int id, std::size_t count) {
+    if (count == 1) {
+        const int value = ::semctl(id, 0, GETVAL);
+        if (value < 0) refuse_reading(id, errno);
+        return {static_cast<unsigned short>(value)};
+    }
+    const ValuesRoom room(count);
+    SemArgument argument{};
+    argument.values = room.values();
+    if (::semctl(id, 0, GETALL, argument) < 0) refuse_reading(id, errno == EFAULT ? EIDRM : errno);
+    return {room.values(), room.values() + count};
+}
+
+// False with errno. The kernel reads as many as the set has now: none of ours behind these.
+bool write_values(int id, std::span<const unsigned short> values) {
+    const ValuesRoom room(values.size());
+    std::copy(values.begin(), values.end(), room.values());
+    SemArgument argument{};
+    argument.values = room.values();
+    if (::semctl(id, 0, SETALL, argument) >= 0) return true;
+    if (errno == EFAULT) errno = EIDRM;
+    return false;
+}
+
+} // namespace
+
+std::vector<SemaphoreState> read_semaphores(SemaphoreSetId set) {
+    const auto record = find_semaphore_set(set);
+    if (!record) refuse_reading(static_cast<int>(set), EINVAL);
+    return read_semaphores(*record);
+}
+
+std::vector<SemaphoreState> read_semaphores(const SemaphoreSetRecord& set) {
+    const int id = static_cast<int>(set.id);
+    const auto refuse = [id](int number) { refuse_reading(id, number); };
     std::vector<SemaphoreState> states;
-    states.reserve(values.size());
-    for (const unsigned short value : values) {
+    states.reserve(set.count);
+    for (const unsigned short value : read_values(id, set.count)) {
         const auto ask = [&, number = static_cast<int>(states.size())](int command) {
             const int answer = ::semctl(id, number, command);
             if (answer < 0) refuse(errno);
@@ -655,9 +715,7 @@ SemaphoreSetId make_semaphore_set(Key key, std::size_t count, const MakeOptions&
         }
         Rollback<SemaphoreSets> rollback(got);
         if (!values.empty()) {
-            SemArgument argument{};
-            argument.values = const_cast<unsigned short*>(values.data()); // which SETALL only reads
-            if (::semctl(got.id, 0, SETALL, argument) < 0) {
+            if (!write_values(got.id, values)) {
                 const int error = errno;
                 fail(error, with_id("set the values of", SemaphoreSets::noun, got.id),
                      error == ERANGE ? "a semaphore's value is 0 to 32767" : "");
@@ -842,10 +900,7 @@ void SemaphoreSet::set(unsigned short number, int value) const {
 void SemaphoreSet::set_all(std::span<const unsigned short> values) const {
     const auto record = find_semaphore_set(id());
     if (record && record->count != values.size()) refuse_values(values.size(), record->count);
-    SemArgument argument{};
-    argument.values = const_cast<unsigned short*>(values.data()); // which SETALL only reads
-    if (::semctl(static_cast<int>(id()), 0, SETALL, argument) < 0)
-        detail::fail_call("set the values of", id());
+    if (!write_values(static_cast<int>(id()), values)) detail::fail_call("set the values of", id());
 }
 
 } // namespace ipcns

@@ -150,7 +150,8 @@ public:
         detached,
         /// In a mount namespace of the calling thread's own (unshare(2), CLONE_NEWNS and CLONE_FS; needs
         /// CAP_SYS_ADMIN in the caller's user namespace), which it takes for good at the first mount(): for a
-        /// thread of the walk's own, which ends after it. The mounts go with the thread. Works in every kernel.
+        /// thread of the walk's own, which ends after it; it takes the working directory as well. The mounts go with
+        /// the thread. Works in every kernel, and costs half as much.
         thread,
     };
     explicit QueueMounts(Place place = Place::detached) noexcept : place_(place) {}
@@ -161,11 +162,15 @@ public:
     [[nodiscard]] int mount();
 
 private:
+    int mount_on_path();
+    int mount_detached();
+
     Place place_;
     Fd ground_;              // what the mounts are in; a detached tree lives as long as this
     Fd top_;                 // the last one, which the next is put onto
     std::size_t height_ = 0; // of that pile
     std::size_t piles_ = 0;
+    std::string pile_; // the last one's name in the ground, where the mounts are a thread's own
 };
 
 /// What open_queues() found.

@@ -984,6 +984,23 @@ TEST_F(SysvObjects, EverySemaphoreOfASet) {
     });
 }
 
+TEST_F(SysvObjects, ASetThatIsLargerThanItWasListedOverwritesNothing) {
+    in_new_namespaces([] {
+        const int id = ::semget(IPC_PRIVATE, 30000, IPC_CREAT | 0600);
+        ASSERT_GE(id, 0);
+        auto record = find_semaphore_set(SemaphoreSetId{id});
+        ASSERT_TRUE(record);
+        for (const std::size_t count : {2U, 2048U, 2049U}) {
+            record->count = count;
+            EXPECT_EQ(error_of([&] { (void)read_semaphores(*record); }), EIDRM) << count;
+        }
+        record->count = 30000;
+        EXPECT_EQ(read_semaphores(*record).size(), 30000U);
+        record->count = 30001;
+        EXPECT_EQ(error_of([&] { (void)read_semaphores(*record); }), EINVAL);
+    });
+}
+
 // ---- Making ----
 
 TEST_F(SysvObjects, MakesAQueue) {
