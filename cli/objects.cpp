@@ -10,5 +10,5 @@ int main(int argc, char** argv) {
     ::mallopt(M_MMAP_THRESHOLD, 64 << 20);
     ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
     ::mallopt(M_TOP_PAD, 1 << 20);
-    return run_program(argc, argv, {add_show, add_make, add_remove, add_limits, add_clear});
+    return run_program(argc, argv, {add_show, add_make, add_remove, add_limits, add_clear, add_diff});
 }
