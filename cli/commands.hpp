@@ -24,6 +24,7 @@ inline constexpr Command commands[] = {
     {"make", "ipcns-objects", "make an object in a namespace"},
     {"remove", "ipcns-objects", "remove objects from a namespace"},
     {"limits", "ipcns-objects", "show and set the limits of a namespace"},
+    {"diff", "ipcns-objects", "compare two processes or what two namespaces hold"},
     {"clear", "ipcns-objects", "remove everything from a named namespace"},
 };
 

@@ -15,5 +15,6 @@ int main(int argc, char** argv) {
                         {"make", add_make},
                         {"remove", add_remove},
                         {"limits", add_limits},
-                        {"clear", add_clear}});
+                        {"clear", add_clear},
+                        {"diff", add_diff}});
 }

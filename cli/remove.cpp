@@ -49,20 +49,6 @@ struct Options {
 
 // ---- What is asked for -------------------------------------------------------------------------------------------
 
-Kinds parse_kinds(std::string_view text) {
-    Kinds kinds;
-    for (;;) {
-        const std::string_view word = text.substr(0, text.find(','));
-        const auto kind = find_kind(word);
-        if (!kind)
-            throw UsageError(fmt::format("there is no kind '{}'", escape(word)),
-                             "a KIND is one of msg, sem, shm, mq, psem and pshm");
-        kinds.add(*kind);
-        if (word.size() == text.size()) return kinds;
-        text.remove_prefix(word.size() + 1);
-    }
-}
-
 seconds parse_age(std::string_view text) {
     constexpr std::string_view units = "smhd";
     constexpr std::int64_t lengths[] = {1, 60, 3600, 86400};

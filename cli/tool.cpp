@@ -81,6 +81,20 @@ gid_t parse_group(const std::string& text) {
     throw UsageError(fmt::format("there is no group '{}'", escape(text)));
 }
 
+Kinds parse_kinds(std::string_view text) {
+    Kinds kinds;
+    for (;;) {
+        const std::string_view word = text.substr(0, text.find(','));
+        const auto kind = find_kind(word);
+        if (!kind)
+            throw UsageError(fmt::format("there is no kind '{}'", escape(word)),
+                             "a KIND is one of msg, sem, shm, mq, psem and pshm");
+        kinds.add(*kind);
+        if (word.size() == text.size()) return kinds;
+        text.remove_prefix(word.size() + 1);
+    }
+}
+
 Key parse_key(std::string_view text) {
     const bool hexadecimal = text.starts_with("0x") || text.starts_with("0X");
     std::uint32_t key = 0;

@@ -6,6 +6,7 @@
 
 #include <ipcns/error.hpp>
 #include <ipcns/namespace.hpp>
+#include <ipcns/objects.hpp>
 #include <ipcns/registry.hpp>
 #include <ipcns/sysv.hpp>
 
@@ -42,6 +43,7 @@ void add_limits(CLI::App& program, int& status);
 void add_clear(CLI::App& program, int& status);
 void add_make(CLI::App& program, int& status);
 void add_remove(CLI::App& program, int& status);
+void add_diff(CLI::App& program, int& status);
 
 /// The main() of a helper program: does the command that the words ask for, and says what went wrong.
 /// @return the exit status: 0 done, 1 failed, 2 wrong usage, or what the command chose
@@ -61,6 +63,10 @@ std::map<NamespaceId, std::string> names_by_id(const std::vector<RegisteredName>
 /// @throws UsageError when there is neither
 uid_t parse_user(const std::string& text);
 gid_t parse_group(const std::string& text);
+
+/// Kinds with commas between them: "msg,mq".
+/// @throws UsageError
+Kinds parse_kinds(std::string_view text);
 
 /// A System V key: 0x1234 or a decimal number of up to 32 bits. 0 is Key::none.
 /// @throws UsageError

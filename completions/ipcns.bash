@@ -25,6 +25,7 @@ _ipcns_options() { # COMMAND
         -J --json -v --verbose -h --help ;;
     remove) printf '%s\n' --kind --owner --older-than --orphans --key --all --force -y --yes --dry-run -o --output \
         -n --noheadings -J --json -v --verbose -h --help ;;
+    diff) printf '%s\n' -o --output -n --noheadings -J --json --objects --kind --no-content -h --help ;;
     clear) printf '%s\n' -y --yes --dry-run -v --verbose -h --help ;;
     limits) printf '%s\n' -o --output -n --noheadings -J --json -b --bytes -v --verbose -h --help ;;
     esac
@@ -40,6 +41,7 @@ _ipcns_columns() { # COMMAND
         ATTACHED DETACHED FLAGS MAXMSG MSGSIZE NOTIFY VALUE WAITERS ALLOC ACCESSED MODIFIED CHANGED BORN DEVICE \
         INODE HOLDERS ;;
     remove) printf '%s\n' OBJECT KIND KEY OWNER UID MODE SIZE STATE IDLE ;;
+    diff) printf '%s\n' WHAT KIND RESULT FIELD NUMBER OFFSET A B IDA IDB NOTE ;;
     limits) printf '%s\n' KEY VALUE DEFAULT USED USE% MEANING UNIT PATH ;;
     esac
 }
@@ -204,7 +206,7 @@ _ipcns() {
         if [[ $cur == -* ]]; then
             _ipcns_reply_lines < <(_ipcns_options '')
         else
-            _ipcns_reply run exec create attach delete list pids identify monitor show make remove limits clear help
+            _ipcns_reply run exec create attach delete list pids identify monitor show make remove limits diff clear help
         fi
         return
     fi
@@ -262,6 +264,7 @@ _ipcns() {
         delete) _ipcns_reply_lines < <(_ipcns_names "$(_ipcns_own_folder)") ;;
         attach) if ((others == 1)); then _ipcns_reply_target; fi ;;
         pids) if ((others == 0)); then _ipcns_reply_target; fi ;;
+        diff) if ((others < 2)); then _ipcns_reply_target; fi ;;
         make)
             if ((others == 0)); then _ipcns_reply_target; fi
             if ((others == 1)); then _ipcns_reply msg sem shm mq psem pshm; fi

@@ -165,13 +165,14 @@ complete -c ipcns -n __ipcns_no_command -a show -d 'show the objects of a namesp
 complete -c ipcns -n __ipcns_no_command -a make -d 'make an object in a namespace'
 complete -c ipcns -n __ipcns_no_command -a remove -d 'remove objects from a namespace'
 complete -c ipcns -n __ipcns_no_command -a limits -d 'show and set the limits of a namespace'
+complete -c ipcns -n __ipcns_no_command -a diff -d 'compare two processes or what two namespaces hold'
 complete -c ipcns -n __ipcns_no_command -a clear -d 'remove everything from a named namespace'
 complete -c ipcns -n __ipcns_no_command -a help -d 'tell about a command'
 complete -c ipcns -n '__ipcns_command help; and __ipcns_has_words 0' \
-    -a 'run exec create attach delete list pids identify monitor show make remove limits clear'
+    -a 'run exec create attach delete list pids identify monitor show make remove limits diff clear'
 complete -c ipcns -n __ipcns_no_command -s V -l version -d 'print the version'
 complete -c ipcns -n __ipcns_no_command -s h -l help -d 'list the commands'
-complete -c ipcns -n '__ipcns_options run exec create attach delete list pids identify monitor show make remove limits clear' \
+complete -c ipcns -n '__ipcns_options run exec create attach delete list pids identify monitor show make remove limits diff clear' \
     -s h -l help -d 'show what the command does'
 
 # Arguments
@@ -179,6 +180,7 @@ complete -c ipcns -n __ipcns_in_program -a '(__ipcns_program)'
 complete -c ipcns -n '__ipcns_options run; and not string match -q -- "-*" (commandline -ct)' -a '(__ipcns_program)'
 complete -c ipcns -n '__ipcns_options exec; and __ipcns_has_words 0' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command pids; and __ipcns_has_words 0' -a '(__ipcns_targets)'
+complete -c ipcns -n '__ipcns_command diff; and not __ipcns_has_words 2' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command attach; and __ipcns_has_words 1' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command delete' -a '(__ipcns_own_names)'
 complete -c ipcns -n '__ipcns_command clear; and __ipcns_has_words 0' -a '(__ipcns_own_names)'
@@ -238,7 +240,9 @@ complete -c ipcns -n '__ipcns_options make' -l lock -d 'never swap it out'
 complete -c ipcns -n '__ipcns_options make' -l allocate -d 'set its memory aside now'
 complete -c ipcns -n '__ipcns_options make' -l exclusive -d 'fail when there is one'
 complete -c ipcns -n '__ipcns_options make remove' -l owner -x -a '(__fish_complete_users)' -d 'whose it is'
-complete -c ipcns -n '__ipcns_options remove' -l kind -x -a 'msg sem shm mq psem pshm' -d 'only of these kinds'
+complete -c ipcns -n '__ipcns_options remove diff' -l kind -x -a 'msg sem shm mq psem pshm' -d 'only of these kinds'
+complete -c ipcns -n '__ipcns_options diff' -l objects -d 'of processes, too, compare what is in their namespaces'
+complete -c ipcns -n '__ipcns_options diff' -l no-content -d 'do not read messages and shared memory'
 complete -c ipcns -n '__ipcns_options remove' -l older-than -x -d 'not used for so long (90s 30m 1h 2d)'
 complete -c ipcns -n '__ipcns_options remove' -l orphans -d 'only what nobody has'
 complete -c ipcns -n '__ipcns_options remove' -l key -x -d 'only with this key'
@@ -256,10 +260,12 @@ complete -c ipcns -n '__ipcns_options show' -s o -l output -x -d 'columns to sho
     -a '(__ipcns_columns NS NSNAME OBJECT KIND ID KEY NAME MODE OWNER UID GROUP GID CREATOR CUID CGROUP CGID SIZE STATE CONTENT MESSAGES LIMIT LSPID LRPID SENT RECEIVED NSEMS VALUES OPERATED RSS SWAP NATTCH CPID LPID ATTACHED DETACHED FLAGS MAXMSG MSGSIZE NOTIFY VALUE WAITERS ALLOC ACCESSED MODIFIED CHANGED BORN DEVICE INODE HOLDERS)'
 complete -c ipcns -n '__ipcns_options limits' -s o -l output -x -d 'columns to show' \
     -a '(__ipcns_columns KEY VALUE DEFAULT USED USE% MEANING UNIT PATH)'
+complete -c ipcns -n '__ipcns_options diff' -s o -l output -x -d 'columns to show' \
+    -a '(__ipcns_columns WHAT KIND RESULT FIELD NUMBER OFFSET A B IDA IDB NOTE)'
 complete -c ipcns -n '__ipcns_options remove' -s o -l output -x -d 'columns to show' \
     -a '(__ipcns_columns OBJECT KIND KEY OWNER UID MODE SIZE STATE IDLE)'
-complete -c ipcns -n '__ipcns_options list pids identify show remove limits' -s n -l noheadings -d 'no line of headings'
-complete -c ipcns -n '__ipcns_options list pids identify monitor show make remove limits' -s J -l json -d 'print JSON'
+complete -c ipcns -n '__ipcns_options list pids identify show remove limits diff' -s n -l noheadings -d 'no line of headings'
+complete -c ipcns -n '__ipcns_options list pids identify monitor show make remove limits diff' -s J -l json -d 'print JSON'
 complete -c ipcns -n '__ipcns_options list' -l fds -x -a 'auto always never' -d 'search descriptors'
 complete -c ipcns -n '__ipcns_options list' -l objects -d 'also what is in each'
 complete -c ipcns -n '__ipcns_options list show limits' -s b -l bytes -d 'sizes in bytes'

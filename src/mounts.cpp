@@ -4,14 +4,20 @@
 #include "mounts.hpp"
 
 #include "error.hpp"
+#include "procfs.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <charconv>
 #include <limits>
+#include <string_view>
 
 namespace ipcns {
 namespace {
@@ -66,6 +72,32 @@ int copy_mount(int fd) noexcept {
 
 int attach_mount(int mount, int folder, const char* path) noexcept {
     return ::move_mount(mount, "", folder, path, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS);
+}
+
+std::optional<ShmMount> shm_mount_of(const std::string& process) {
+    const auto text = procfs::read_file(AT_FDCWD, ("/proc/" + process + "/mountinfo").c_str());
+    std::optional<ShmMount> found;
+    std::string_view rest = text ? std::string_view(*text) : std::string_view();
+    while (!rest.empty()) {
+        // ID PARENT MAJOR:MINOR ROOT POINT ...
+        std::string_view line = rest.substr(0, rest.find('\n'));
+        rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+        std::array<std::string_view, 5> words;
+        for (auto& word : words) {
+            word = line.substr(0, line.find(' '));
+            line.remove_prefix(std::min(line.size(), word.size() + 1));
+        }
+        // Later lines are of mounts on top.
+        if (words[4] == "/" || words[4] == "/dev") found.reset();
+        if (words[4] != "/dev/shm") continue;
+        unsigned major = 0;
+        unsigned minor = 0;
+        const char* const end = words[2].data() + words[2].size();
+        const char* const colon = std::from_chars(words[2].data(), end, major).ptr;
+        if (colon != end) std::from_chars(colon + 1, end, minor);
+        found = ShmMount{makedev(major, minor), words[3] == "/"};
+    }
+    return found;
 }
 
 bool is_mount_root(int fd) noexcept {

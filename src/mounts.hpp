@@ -5,6 +5,7 @@
 #include <ipcns/fd.hpp>
 
 #include <sys/mount.h>
+#include <sys/types.h>
 
 #include <cstdint>
 #include <optional>
@@ -33,6 +34,17 @@ int copy_mount(int fd) noexcept;
 /// Puts a mount that is attached to nothing on the place @p path below @p folder (AT_FDCWD, following links).
 /// Async-signal-safe. -1 with errno.
 int attach_mount(int mount, int folder, const char* path) noexcept;
+
+/// What a process has on /dev/shm.
+struct ShmMount {
+    dev_t device = 0;
+    bool whole = false; ///< all of the file system, and not a folder of it
+};
+
+/// Reads it from the process's table of mounts, which everybody may read. Nothing when nothing is mounted there, or
+/// something was mounted over it, or the table can't be read.
+/// @param process "self" or a number
+std::optional<ShmMount> shm_mount_of(const std::string& process);
 
 /// True when @p fd is the root of a mount (statx(2), STATX_ATTR_MOUNT_ROOT, Linux 5.8).
 bool is_mount_root(int fd) noexcept;

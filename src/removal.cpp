@@ -6,16 +6,14 @@
 
 #include "error.hpp"
 #include "idmap.hpp"
-#include "procfs.hpp"
+#include "mounts.hpp"
 
 #include <fcntl.h>
 #include <mqueue.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <concepts>
 #include <string>
 #include <string_view>
@@ -266,39 +264,14 @@ Removal remove_from(Place& place, const Record& record, const RemovalOptions& op
 
 // ---- The host's --------------------------------------------------------------------------------------------------
 
-// The device of what process 1 has on /dev/shm; nothing when that is no mount, or can't be read.
-std::optional<dev_t> host_shm_device() {
-    const auto text = procfs::read_file(AT_FDCWD, "/proc/1/mountinfo");
-    std::optional<dev_t> device;
-    std::string_view rest = text ? std::string_view(*text) : std::string_view();
-    while (!rest.empty()) {
-        // ID PARENT MAJOR:MINOR ROOT POINT ...
-        std::string_view line = rest.substr(0, rest.find('\n'));
-        rest.remove_prefix(std::min(rest.size(), line.size() + 1));
-        std::array<std::string_view, 5> words;
-        for (auto& word : words) {
-            word = line.substr(0, line.find(' '));
-            line.remove_prefix(std::min(line.size(), word.size() + 1));
-        }
-        if (words[4] != "/dev/shm") continue;
-        unsigned major = 0;
-        unsigned minor = 0;
-        const char* const end = words[2].data() + words[2].size();
-        const char* const colon = std::from_chars(words[2].data(), end, major).ptr;
-        if (colon != end) std::from_chars(colon + 1, end, minor);
-        device = ::makedev(major, minor); // the last line is that of the mount on top
-    }
-    return device;
-}
-
 bool is_shm_of_host(int folder) {
     struct stat theirs {};
     struct stat hosts {};
     if (::fstat(folder, &theirs) != 0) return true;
     if (::stat("/proc/1/root/dev/shm", &hosts) == 0)
         return hosts.st_dev == theirs.st_dev && hosts.st_ino == theirs.st_ino;
-    const auto device = host_shm_device();
-    return !device || *device == theirs.st_dev;
+    const auto mount = shm_mount_of("1");
+    return !mount || mount->device == theirs.st_dev;
 }
 
 } // namespace

@@ -78,7 +78,7 @@ name_to_complete() {
     expect_line 'ipcns help monitor ' bash_line 'ipcns help mo'
     expect_line 'ipcns list --noheadings ' bash_line 'ipcns list --no'
     expect_line 'ipcns delete --all --kill ' bash_line 'ipcns delete --all --k'
-    expect_line 'ipcns attach clear create delete exec help identify limits list make monitor pids remove run show ' bash_all 'ipcns '
+    expect_line 'ipcns attach clear create delete diff exec help identify limits list make monitor pids remove run show ' bash_all 'ipcns '
 }
 
 @test "bash: values of options, written with and without =" {
@@ -98,6 +98,7 @@ name_to_complete() {
     expect_line "ipcns exec $name " bash_line "ipcns exec $start"
     expect_line "ipcns pids -l $name " bash_line "ipcns pids -l $start"
     expect_line "ipcns delete $name " bash_line "ipcns delete $start"
+    expect_line "ipcns diff self $name " bash_line "ipcns diff self $start"
     expect_line "ipcns clear --yes $name " bash_line "ipcns clear --yes $start"
     expect_line "ipcns exec host " bash_line "ipcns exec ho"
     expect_line "ipcns attach other $name " bash_line "ipcns attach other $start"
@@ -144,6 +145,7 @@ name_to_complete() {
     expect_line "ipcns limits $name " zsh_line "ipcns limits $start"
     expect_line 'ipcns limits -o KEY,VALUE,' zsh_line 'ipcns limits -o KEY,VAL'
     expect_line "ipcns exec $name " zsh_line "ipcns exec $start"
+    expect_line "ipcns diff self $name " zsh_line "ipcns diff self $start"
     expect_line "ipcns delete $name " zsh_line "ipcns delete $start"
     expect_line 'ipcns run -v -- dircolors ' zsh_line 'ipcns run -v -- dircolor'
     expect_line 'ipcns exec db -- cat an-argument ' zsh_line 'ipcns exec db -- cat an-a'
@@ -160,6 +162,7 @@ name_to_complete() {
     expect_line 'semopm=' fish_words 'ipcns limits db semo'
     expect_line "$name" fish_words "ipcns limits $start"
     expect_line "$name" fish_words "ipcns exec $start"
+    expect_line "$name" fish_words "ipcns diff self $start"
     expect_line "$name" fish_words "ipcns delete $start"
     expect_line 'dircolors' fish_words 'ipcns run -v -- dircolor'
     expect_line 'an-argument' fish_words 'ipcns exec db -- cat an-a'

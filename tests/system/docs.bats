@@ -14,8 +14,8 @@ setup() {
     completions=$IPCNS_TREE/completions
 }
 
-commands=(run exec create attach delete list pids identify monitor show make remove limits clear)
-tables=(list pids identify show remove limits)
+commands=(run exec create attach delete list pids identify monitor show make remove limits diff clear)
+tables=(list pids identify show remove limits diff)
 
 # same WHAT A B: two lists, one word a line, hold the same words.
 same() {
@@ -133,6 +133,7 @@ table_of() { # COMMAND ARGUMENT...
 
         arguments=(--json -o "$(paste -sd , <<<"$columns")")
         [[ $command != pids ]] || arguments+=(self)
+        [[ $command != diff ]] || arguments+=(self self)
         # For show, what all kinds have together: so there has to be one of each.
         if [[ $command == show ]]; then
             name=$(unique_name)
