@@ -6,7 +6,6 @@
 #include <ipcns/removal.hpp>
 #include <ipcns/text.hpp>
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <unistd.h>
@@ -199,8 +198,8 @@ std::vector<Cell> row_of(const Chosen& chosen, UserNames& users, sys_seconds now
             {fmt::format("{:04o}", mode), fmt::format("{:04o}", mode)},
             {bytes ? format_size(*bytes) : "-", bytes ? Json(*bytes) : Json()},
             {word_of(chosen.state), state},
-            {used ? age_text(now - *used) : "-",
-             used ? Json(fmt::format("{:%FT%TZ}", fmt::gmtime(used->time_since_epoch().count()))) : Json()}};
+            {used ? age_text(now - std::max(*used, sys_seconds{})) : "-",
+             used ? json_time(used->time_since_epoch().count()) : Json()}};
 }
 
 void list(const Options& options, const Place& place, const std::vector<Chosen>& chosen) {

@@ -10,14 +10,12 @@
 #include <ipcns/objects.hpp>
 #include <ipcns/text.hpp>
 
-#include <fmt/chrono.h>
 #include <fmt/compile.h>
 #include <fmt/format.h>
 
 #include <unistd.h>
 
 #include <algorithm>
-#include <ctime>
 #include <memory>
 
 namespace ipcns::cli {
@@ -217,19 +215,11 @@ void Out::moment(const Moment& when) {
         none();
         return;
     }
-    const std::time_t seconds = when->time_since_epoch().count();
-    if (json_) {
-        value_ = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(seconds));
-        return;
-    }
-    const std::tm then = fmt::localtime(seconds);
-    const std::tm now = fmt::localtime(std::time(nullptr));
-    if (then.tm_year == now.tm_year && then.tm_yday == now.tm_yday)
-        to_ += fmt::format("{:%H:%M:%S}", then);
-    else if (then.tm_year == now.tm_year)
-        to_ += fmt::format("{:%b%d %H:%M}", then);
+    const std::int64_t seconds = when->time_since_epoch().count();
+    if (json_)
+        value_ = json_time(seconds);
     else
-        to_ += fmt::format("{:%Y-%m-%d}", then);
+        to_ += time_text(seconds);
 }
 
 Moment seconds_of(const std::optional<std::chrono::sys_time<std::chrono::nanoseconds>>& when) {
@@ -649,9 +639,7 @@ Json holders_in_json(const Holders& holders, View& view) {
         }
         json["timed"] = waiter.timed;
         json["since"] =
-            waiter.since ? Json(fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
-                                            fmt::gmtime(std::chrono::system_clock::to_time_t(*waiter.since))))
-                         : Json();
+            waiter.since ? json_time(std::chrono::system_clock::to_time_t(*waiter.since)) : Json();
         waiters.push_back(std::move(json));
     }
     return {{"mappings", mappings}, {"descriptors", descriptors}, {"waiters", waiters}};

@@ -4,7 +4,7 @@
 
 #include <ipcns/text.hpp>
 
-#include <fmt/core.h>
+#include <fmt/chrono.h>
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 
 namespace ipcns::cli {
 namespace {
@@ -35,6 +36,9 @@ std::size_t terminal_width() {
     return ::isatty(STDOUT_FILENO) != 0 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
+// From the beginning of the year 0 to the end of 9999.
+bool has_year(std::int64_t seconds) { return seconds >= -62167219200 && seconds <= 253402300799; }
+
 bool same_title(std::string_view a, std::string_view b) {
     return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
 }
@@ -49,6 +53,20 @@ Json json_text(const std::string& raw) {
     } catch (const Json::exception&) {
         return escape(raw);
     }
+}
+
+Json json_time(std::int64_t seconds) {
+    if (!has_year(seconds)) return {};
+    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(seconds)));
+}
+
+std::string time_text(std::int64_t seconds) {
+    if (!has_year(seconds)) return fmt::format("@{}", seconds);
+    const std::tm then = fmt::localtime(static_cast<std::time_t>(seconds));
+    const std::tm now = fmt::localtime(std::time(nullptr));
+    if (then.tm_year == now.tm_year && then.tm_yday == now.tm_yday) return fmt::format("{:%H:%M:%S}", then);
+    if (then.tm_year == now.tm_year) return fmt::format("{:%b%d %H:%M}", then);
+    return fmt::format("{:%Y-%m-%d}", then);
 }
 
 void Format::add_to(CLI::App& command) {

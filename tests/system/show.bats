@@ -235,9 +235,35 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
     run -0 ipcns show "$name" -q
     [[ $output != *$'\e'* && $output == *'mq:/e\x1b[31m new\nline "q" \xff\xfe\\'* ]]
     ipcns show "$name" -q --json --holders >json
-    jq -e '.mq | map(.name | length) | sort == [44, 256]' json || jq '.mq | map(.name)' json >&2
+    # A name that is not UTF-8 is an escaped one.
+    odd='/e\x1b[31m new\nline "q" \xff\xfe\\'
+    jq -e --arg odd "$odd" --arg long "$long" '(.mq | map(.name) | sort) == ([$odd, $long] | sort) and (.pshm | map(.name)) == [$odd]' json
     run -0 ipcns show "$name" -q "mq:$ODD"
     [[ $output == *'new\nline'* && $output != *$'\e'* ]]
+}
+
+# Sets a file's times of access and change to any number of seconds.
+set_times() { inside perl -e 'syscall(280, -100, $ARGV[0], pack("q4", $ARGV[1], 0, $ARGV[1], 0), 0) == 0 || die "$!"' "$@"; } # FILE SECONDS
+
+@test "a file's times can be anything: no year, no failure" {
+    [[ $(uname -m) == x86_64 ]] || skip 'knows the system calls of x86_64 only'
+    inside sh -c '"$1" make pshm /odd; "$1" make pshm /other' - "$programs/posix_ipc"
+    for seconds in 9223372036854775807 -9223372036854775808 67768036191694800 253402300800 -62167219201; do
+        set_times /dev/shm/odd "$seconds"
+        ipcns show "$name" pshm -q --json >json
+        jq -e '.pshm | length == 2 and (map(select(.name == "/odd"))[0] | .modified == null and .accessed == null and .born != null)' json
+        [[ $(ipcns show "$name" pshm -q -n -o OBJECT,MODIFIED | sed -nE 's|^pshm:/odd +||p') == "@$seconds" ]]
+        run -0 ipcns show "$name" -t -q
+        run -0 ipcns show "$name" pshm:/odd -q
+        run -0 ipcns show --all -t -q
+        run -0 ipcns remove "$name" --all --dry-run
+        run -0 ipcns remove "$name" --all --dry-run --json
+    done
+    # The last and the first second that have a year.
+    set_times /dev/shm/odd 253402300799
+    [[ $(field '.pshm[] | select(.name == "/odd") | .modified') == 9999-12-31T23:59:59Z ]]
+    set_times /dev/shm/odd -62167219200
+    [[ $(field '.pshm[] | select(.name == "/odd") | .modified') == 0000-01-01T00:00:00Z ]]
 }
 
 @test "a segment of 2^40 bytes, a set of 32,000, keys above 2^31, mode 0: nothing is touched, nothing goes wrong" {
