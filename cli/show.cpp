@@ -140,6 +140,7 @@ struct Options {
     bool summary = false;
     bool ipcs = false;
     bool quiet = false;
+    bool everything = false; // about OBJECTs: all fields, with holders
 };
 
 // A cell in the making: text for a table, or a value for JSON, not both.
@@ -705,6 +706,7 @@ Json objects_in_json(const Objects& objects, Kinds kinds, View& view) {
                                   {"count", unseen.count == 0 ? Json() : Json(unseen.count)},
                                   {"why", unseen.why}});
     json["unseen_processes"] = objects.unseen_processes;
+    json["hidden_processes"] = objects.hidden_processes;
     return json;
 }
 
@@ -721,11 +723,16 @@ void say_what_is_missing(const Objects& objects, const std::string& where) {
                    format_size(objects.others.bytes));
 }
 
-void say_unseen_processes(std::size_t count) {
+void say_unseen_processes(std::size_t count, bool hidden) {
     if (count != 0)
         fmt::print(stderr, "ipcns: {} could not be looked at, and may hold or wait for something here{}\n",
                    count == 1 ? "1 process" : fmt::format("{} processes", count),
                    ::geteuid() == 0 ? "" : "; root sees those of all users");
+    if (hidden)
+        fmt::print(
+            stderr,
+            "ipcns: /proc leaves out processes of other users here (hidepid), which may hold or wait for "
+            "something, too; root sees them\n");
 }
 
 // Every field of one object, a line each.
@@ -735,7 +742,7 @@ void print_object(const Item& seen, View& view) {
     for (const auto& column : columns) widest = std::max(widest, std::strlen(column.title));
     for (std::size_t i = 0; i < columns.size(); ++i) {
         const auto field = static_cast<Field>(i);
-        if (field == Field::values || (field == Field::holders && !view.options.holders)) continue;
+        if (field == Field::values) continue;
         view.scratch.clear();
         Out out(false, view.options.bytes, view.scratch);
         field_of(out, field, seen, view);
@@ -825,13 +832,13 @@ void choose_columns(Options& options, const CLI::App& command) {
 
 LookOptions look_for(const Options& options, const Wanted& wanted) {
     const Format& format = options.format;
-    const bool one = !wanted.objects.empty() && !format.json();
+    const bool one = options.everything && !format.json();
     LookOptions look;
     look.kinds = wanted.kinds;
     look.memory = one || format.shows("RSS") || format.shows("SWAP");
     look.semaphores = one || format.shows("VALUES") || (format.shows("CONTENT") && !options.all);
     look.states = one || format.shows("STATE");
-    look.holders = one || options.holders || format.shows("HOLDERS");
+    look.holders = options.holders || format.shows("HOLDERS");
     return look;
 }
 
@@ -881,11 +888,13 @@ void show_all(Options& options, const Wanted& wanted) {
     Table table;
     Json namespaces = Json::array();
     std::size_t unseen = everything.unseen;
+    bool hidden = false;
     for (const auto& objects : everything.namespaces) {
         view.ns = objects.ns;
         const auto name = names.find(objects.ns);
         view.ns_name = name != names.end() ? name->second : objects.ns == host ? "host" : "";
         unseen = std::max(unseen, objects.unseen_processes);
+        hidden = hidden || objects.hidden_processes;
         if (options.format.json())
             namespaces.push_back(objects_in_json(objects, wanted.kinds, view));
         else
@@ -894,7 +903,8 @@ void show_all(Options& options, const Wanted& wanted) {
     if (options.format.json()) {
         fmt::print("{}\n", Json{{"namespaces", namespaces},
                                 {"not_entered", everything.not_entered},
-                                {"unseen_processes", unseen}}
+                                {"unseen_processes", unseen},
+                                {"hidden_processes", hidden}}
                                .dump(4));
         return;
     }
@@ -905,7 +915,7 @@ void show_all(Options& options, const Wanted& wanted) {
     if (everything.not_entered != 0)
         fmt::print(stderr, "ipcns: {} may not be entered by you\n",
                    plural(everything.not_entered, "namespace"));
-    say_unseen_processes(unseen);
+    say_unseen_processes(unseen, hidden);
 }
 
 void show_one(Options& options, const Wanted& wanted, int& status) {
@@ -918,7 +928,7 @@ void show_one(Options& options, const Wanted& wanted, int& status) {
     if (by_object && !keep_asked(objects, wanted.objects)) status = 1;
     if (options.format.json()) {
         fmt::print("{}\n", objects_in_json(objects, wanted.kinds, view).dump(4));
-    } else if (by_object && options.format.is_usual()) {
+    } else if (options.everything) {
         bool first = true;
         each_kind(objects, [&](Kind /*kind*/, const auto& items) {
             for (const auto& seen : items) {
@@ -935,7 +945,7 @@ void show_one(Options& options, const Wanted& wanted, int& status) {
     if (options.format.json() || options.quiet) return;
     if (!by_object) say_what_is_missing(objects, "");
     // In a table without holders a ? says so.
-    if (options.holders) say_unseen_processes(objects.unseen_processes);
+    if (options.holders) say_unseen_processes(objects.unseen_processes, objects.hidden_processes);
 }
 
 void show_like_ipcs(const Options& options, const Wanted& wanted, int& status) {
@@ -983,6 +993,9 @@ void show(Options& options, const CLI::App& command, int& status) {
         throw UsageError("only one of -t, -p, -c and -o chooses the columns");
     if (options.summary && (options.holders || presets != 0))
         throw UsageError("--summary goes with none of --holders, -t, -p and -c");
+    options.everything =
+        !wanted.objects.empty() && presets == 0 && command.count("--output") == 0 && !options.ipcs;
+    options.holders = options.holders || options.everything;
     choose_columns(options, command);
     if (options.ipcs)
         show_like_ipcs(options, wanted, status);

@@ -104,6 +104,15 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
     grep -qxE ' +1 +0 +- +0 +0' <<<"$output"
     run -0 ipcns show "$name" psem:/lock -q
     grep -qxE 'VALUE +1' <<<"$output"
+    # Who holds it is said of one object, and as JSON; columns that are asked for are shown alone.
+    hold shm 0
+    run -0 ipcns show "$name" shm:0 -q
+    grep -qxE 'HOLDERS +1' <<<"$output"
+    grep -qE "^  $pid \\(.*\\) maps 4K$" <<<"$output"
+    ipcns show "$name" shm:0 -q --json | jq -e --argjson p "$pid" '.shm[0] | .holders.mappings[0].pid == $p and .attached == 1'
+    ipcns show "$name" shm:0 -q --json -o OBJECT | jq -e '.shm == [{"object": "shm:0"}]'
+    run -0 ipcns show "$name" shm:0 -c -q
+    [[ ${lines[0]} =~ ^OBJECT\ MODE\ OWNER && ${#lines[@]} == 2 ]]
     run -1 --separate-stderr ipcns show "$name" shm:7 shm:0 mq:/none -q
     grep -qxE 'OBJECT +shm:0' <<<"$output"
     [[ $stderr == *'ipcns: show shm:7: there is no such object'* && $stderr == *'ipcns: show mq:/none: '* ]]
@@ -307,8 +316,20 @@ set_times() { inside perl -e 'syscall(280, -100, $ARGV[0], pack("q4", $ARGV[1], 
     run -0 ipcns exec "$name" -- setpriv --reuid "$other" --clear-groups "$open/bin/ipcns" show sem -n -o OBJECT,VALUES
     expect_in_output 'sem:0 ?'
     expect_in_output '1 of sem not seen: only who may read a set'
-    run -0 ipcns exec "$name" -- unshare --mount sh -c 'mount -t proc -o hidepid=2 proc /proc && exec setpriv --reuid "$1" --clear-groups "$2" show sem shm --json' - "$other" "$open/bin/ipcns"
-    jq -e '.sem | length == 1' <<<"$output"
+    # Whose processes are left out: not counted, but said. (The group 0 sees them all the same.)
+    hidden() {
+        ipcns exec "$name" -- unshare --mount bash -c 'mount -t proc -o hidepid=2 proc /proc && exec setpriv "$@"' - \
+            --reuid "$other" --regid "$(id -g "$other")" --clear-groups "$open/bin/ipcns" show "$@"
+    }
+    for words in '--holders sem shm' sem:0 --all; do
+        # shellcheck disable=SC2086 # words
+        run -0 --separate-stderr hidden $words
+        [[ $output == *'sem:0'* && $stderr == *'ipcns: /proc leaves out processes of other users'* ]]
+        # shellcheck disable=SC2086 # words
+        run -0 --separate-stderr hidden $words --json
+        jq -e '.hidden_processes' <<<"$output"
+    done
+    ipcns show "$name" --json | jq -e '.hidden_processes == false'
 }
 
 @test "words that make no sense are refused before anything is done" {
