@@ -138,6 +138,7 @@ struct Options {
     bool creators = false;
     bool holders = false;
     bool summary = false;
+    bool limits = false; // with ipcs only
     bool ipcs = false;
     bool quiet = false;
     bool everything = false; // about OBJECTs: all fields, with holders
@@ -797,8 +798,8 @@ Wanted understand(const Options& options) {
                 options.all ? "--all takes no TARGET" : "one TARGET, then kinds or objects like shm:0");
         first = false;
     }
-    if (!wanted.objects.empty() && (options.all || options.summary))
-        throw UsageError("an OBJECT needs a TARGET, and no --all or --summary");
+    if (!wanted.objects.empty() && (options.all || options.summary || options.limits))
+        throw UsageError("an OBJECT goes with none of --all, --summary and --limits");
     if (!wanted.objects.empty() && !named.empty()) throw UsageError("either kinds or objects, not both");
     for (const auto& object : wanted.objects) named.add(object.kind);
     if (!named.empty()) wanted.kinds = named;
@@ -948,11 +949,23 @@ void show_one(Options& options, const Wanted& wanted, int& status) {
     if (options.holders) say_unseen_processes(objects.unseen_processes, objects.hidden_processes);
 }
 
-void show_like_ipcs(const Options& options, const Wanted& wanted, int& status) {
+// As ipcs has it: of its forms the last one that was asked for.
+std::string last_form(const CLI::App& command) {
+    std::string last;
+    for (const CLI::Option* option : command.parse_order()) {
+        const std::string name = option->get_name();
+        if (name == "--time" || name == "--pid" || name == "--creator" || name == "--summary" ||
+            name == "--limits")
+            last = name;
+    }
+    return last;
+}
+
+void show_like_ipcs(const Options& options, const CLI::App& command, const Wanted& wanted, int& status) {
     if (options.all || options.holders || options.format.json() || !options.format.is_usual())
         throw UsageError(
             "--ipcs prints what ipcs(1) prints: it goes with a TARGET, msg, sem and shm, OBJECTs of these, -t, "
-            "-p, -c, -b and --summary");
+            "-p, -c, -u, -l and -b");
     LookOptions look_at;
     look_at.kinds = {};
     for (const Kind kind : {Kind::msg, Kind::sem, Kind::shm}) {
@@ -962,13 +975,18 @@ void show_like_ipcs(const Options& options, const Wanted& wanted, int& status) {
     if (look_at.kinds.empty() || std::any_of(wanted.objects.begin(), wanted.objects.end(), is_posix))
         throw UsageError("ipcs(1) knows msg, sem and shm only");
     const Place place = resolve(wanted.target);
-    const IpcsOptions how{.times = options.times,
-                          .pids = options.pids,
-                          .creators = options.creators,
+    const std::string form = last_form(command);
+    const IpcsOptions how{.times = form == "--time",
+                          .pids = form == "--pid",
+                          .creators = form == "--creator",
                           .bytes = options.bytes,
                           .kinds = look_at.kinds};
-    if (options.summary) {
+    if (form == "--summary") {
         print_like_ipcs(place.ipc.call(read_ipcs_totals), how);
+        return;
+    }
+    if (form == "--limits") {
+        print_like_ipcs(place.ipc.call(read_ipcs_limits), how);
         return;
     }
     look_at.semaphores = !wanted.objects.empty();
@@ -988,18 +1006,20 @@ void show_like_ipcs(const Options& options, const Wanted& wanted, int& status) {
 
 void show(Options& options, const CLI::App& command, int& status) {
     const Wanted wanted = understand(options);
+    if (options.ipcs) {
+        show_like_ipcs(options, command, wanted, status);
+        return;
+    }
+    if (options.limits) throw UsageError("--limits goes with --ipcs", "`ipcns limits` shows them all");
     const int presets = options.times + options.pids + options.creators;
     if (presets > 1 || (presets == 1 && command.count("--output") != 0))
         throw UsageError("only one of -t, -p, -c and -o chooses the columns");
     if (options.summary && (options.holders || presets != 0))
         throw UsageError("--summary goes with none of --holders, -t, -p and -c");
-    options.everything =
-        !wanted.objects.empty() && presets == 0 && command.count("--output") == 0 && !options.ipcs;
+    options.everything = !wanted.objects.empty() && presets == 0 && command.count("--output") == 0;
     options.holders = options.holders || options.everything;
     choose_columns(options, command);
-    if (options.ipcs)
-        show_like_ipcs(options, wanted, status);
-    else if (options.summary)
+    if (options.summary)
         show_summary(resolve(wanted.target), wanted.kinds, options.format, options.bytes);
     else if (options.all)
         show_all(options, wanted);
@@ -1029,8 +1049,9 @@ void add_show(CLI::App& program, int& status) {
     command->add_flag("-p,--pid", options->pids, "processes that made it and used it last");
     command->add_flag("-c,--creator", options->creators, "owners and creators");
     command->add_flag("-b,--bytes", options->bytes, "sizes in bytes");
-    command->add_flag("--summary", options->summary,
+    command->add_flag("-u,--summary", options->summary,
                       "how many of each kind, and how much of the limits that is");
+    command->add_flag("-l,--limits", options->limits, "with --ipcs: the limits (see also: ipcns limits)");
     command->add_flag("--ipcs", options->ipcs, "just as ipcs(1) prints it, for scripts that read that");
     command->add_flag("-q,--quiet", options->quiet, "not a word about what could not be seen");
     command->callback([options, command, &status] { show(*options, *command, status); });

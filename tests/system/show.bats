@@ -121,11 +121,17 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
 @test "--ipcs is what ipcs prints in there, byte for byte" {
     inside sh -c 'ipcmk -Q; ipcmk -Q -p 0; ipcmk -M 5M; ipcmk -M 77777 -p 0777; ipcmk -S 3; ipcmk -S 100' >made
     inside perl -e 'msgsnd(0, pack("l! a*", 5, "hello"), 0) || die; shmctl(0, 11, 0)' # SHM_LOCK, if we may
-    for options in '' -t -p -c '-t -b'; do
+    # Of its forms the last one counts.
+    for options in '' -t -p -c '-t -b' -u '-u -b' -l '-l -b' '-p -t' '-t -p' '-c -l' '-l -t' '-l -u' '-u -c'; do
         # shellcheck disable=SC2086 # several options
         diff <(ipcns exec "$name" -- env LC_ALL=C ipcs $options) <(LC_ALL=C ipcns show "$name" --ipcs $options)
     done
     diff <(ipcns exec "$name" -- env LC_ALL=C ipcs -m -s) <(LC_ALL=C ipcns show "$name" shm sem --ipcs)
+    # Limits of its own, and those of some kinds alone.
+    ipcns limits "$name" msgmni=12 shmmax=100M shmall=1000 semmni=7
+    LC_ALL=C ipcns show "$name" msg shm --ipcs --limits >limits
+    diff <(ipcns exec "$name" -- env LC_ALL=C ipcs -q -m -l) limits
+    grep -qx 'max seg size (kbytes) = 102400' limits
     diff <(ipcns exec "$name" -- env LC_ALL=C ipcs -u) <(LC_ALL=C ipcns show "$name" --ipcs --summary)
     for object in msg:0 shm:1 sem:1; do
         letter=${object:0:1}
@@ -136,6 +142,8 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
     run -1 ipcns show "$name" shm:77 --ipcs
     run -2 ipcns show "$name" --ipcs --json
     run -2 ipcns show "$name" --ipcs mq
+    run -2 ipcns show "$name" --limits
+    run -2 ipcns show "$name" shm:0 --limits --ipcs
 }
 
 @test "--holders: who maps, who has it open, who waits and for what" {
