@@ -187,15 +187,17 @@ std::vector<Cell> row_of(const Chosen& chosen, UserNames& users, sys_seconds now
     const auto [owner, mode] = std::visit(
         [](const auto& one) { return std::pair<uid_t, mode_t>(one.who.owner, one.who.mode); }, chosen.record);
     const bool has_key = key && *key != Key::none;
+    const std::string octal = fmt::format("{:o}", mode);
     const Json state = chosen.state == State::idle      ? Json("idle")
+                       : chosen.state == State::in_use  ? Json("in_use")
                        : chosen.state == State::unknown ? Json()
                                                         : Json(word_of(chosen.state));
     return {{shown(name), json_text(name.text())},
             {word_of(name.kind), word_of(name.kind)},
             {has_key ? key_text(*key) : "-", has_key ? Json(key_text(*key)) : Json()},
-            {users(owner), users(owner)},
+            may_be_unmapped(owner) ? Cell{"unmapped", Json()} : Cell{users(owner), users(owner)},
             {std::to_string(owner), owner},
-            {fmt::format("{:04o}", mode), fmt::format("{:04o}", mode)},
+            {octal, octal},
             {bytes ? format_size(*bytes) : "-", bytes ? Json(*bytes) : Json()},
             {word_of(chosen.state), state},
             {used ? age_text(now - std::max(*used, sys_seconds{})) : "-",

@@ -304,10 +304,13 @@ set_times() { inside perl -e 'syscall(280, -100, $ARGV[0], pack("q4", $ARGV[1], 
         setpriv --reuid 4321 --clear-groups ipcmk -Q >made
         "$1" show msg -q -n -o OWNER,UID
         unshare --user --map-root-user "$1" show msg -q -n -o OWNER,CREATOR,GROUP
-        unshare --user --map-root-user "$1" show msg -q --json | jq -c ".msg[0] | [.owner, .uid]"' - "$IPCNS"
+        unshare --user --map-root-user "$1" show msg -q --json | jq -c ".msg[0] | [.owner, .uid]"
+        unshare --user --map-root-user "$1" remove self msg:0 --dry-run -n -o OWNER
+        unshare --user --map-root-user "$1" remove self msg:0 --dry-run --json | jq -c ".would_remove[0].owner"' - "$IPCNS"
     [[ ${lines[0]} == '4321 4321' ]]
     [[ $(tr -s ' ' <<<"${lines[1]}") == 'unmapped unmapped root' ]]
     [[ ${lines[2]} == '[null,65534]' ]]
+    [[ ${lines[3]} == unmapped && ${lines[4]} == null ]]
     # A creator in a pid namespace that is not ours to see.
     run -0 ipcns run --ipc-only -- sh -c 'ipcmk -M 4096 >made; unshare --pid --fork --mount-proc "$1" show shm -q -n -o CPID,STATE' - "$IPCNS"
     [[ $(tr -s ' ' <<<"$output") == *'- ?' ]]
