@@ -876,7 +876,12 @@ bool keep_asked(Objects& objects, const std::vector<ObjectName>& asked) {
     for (std::size_t i = 0; i < asked.size(); ++i) {
         if (found[i]) continue;
         all = false;
-        complain("show " + escape(asked[i].text()) + ": there is no such object");
+        const auto unseen =
+            std::find_if(objects.unseen.begin(), objects.unseen.end(),
+                         [&](const Unseen& one) { return one.kind == asked[i].kind && one.count == 0; });
+        complain("show " + escape(asked[i].text()) +
+                 (unseen == objects.unseen.end() ? ": there is no such object"
+                                                 : ": it could not be looked at: " + unseen->why));
     }
     return all;
 }

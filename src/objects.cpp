@@ -262,8 +262,9 @@ State state_of(const PosixQueueRecord& queue, const Holders* holders, bool some_
 
 State state_of(const NamedSemaphoreRecord& semaphore, const Holders* holders, bool some_unseen) {
     const State state = state_of_file(holders, some_unseen);
-    // The count is in the file: a waiter that was killed may have left itself in it.
-    const bool counted = semaphore.waiters.value_or(0) != 0 && state != State::orphan;
+    // The count is in the file: a waiter that was killed may have left itself in it. So it is only believed of one that
+    // somebody has.
+    const bool counted = semaphore.waiters.value_or(0) != 0 && state == State::in_use;
     return counted || any_waits(holders, {Waiter::For::futex}) ? State::waiting : state;
 }
 

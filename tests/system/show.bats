@@ -196,6 +196,15 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
     block '(65|220)' 'semop(0, pack("s s s", 0, -1, 0))'
     [[ $(state sem:0) == waiting ]]
     end_process "$pid"
+    # Who waits for a named semaphore is counted in its file; who is killed while it waits stays in that count.
+    inside "$programs/posix_ipc" make psem /o >made
+    hold psem /o
+    waits() { [[ $(state psem:/o) == waiting ]]; }
+    wait_until 10 waits
+    kill -KILL "$pid"
+    wait_until 10 gone "$pid"
+    [[ $(ipcns show "$name" psem -q -n -o WAITERS | tr -d ' ') == 1 ]]
+    [[ $(state psem:/o) == orphan || $(state psem:/o) == '?' ]]
 }
 
 @test "a process that got the number of the creator is not taken for it" {
@@ -327,6 +336,10 @@ set_times() { inside perl -e 'syscall(280, -100, $ARGV[0], pack("q4", $ARGV[1], 
     run -0 ipcns exec "$name" -- setpriv --reuid "$other" --clear-groups "$open/bin/ipcns" show sem -n -o OBJECT,VALUES
     expect_in_output 'sem:0 ?'
     expect_in_output '1 of sem not seen: only who may read a set'
+    # A kind that cannot be looked at: it is not said that there is no such object.
+    run -1 --separate-stderr ipcns exec "$name" -- unshare --user --map-root-user --mount sh -c '
+        [ ! -d /dev/mqueue ] || mount -t tmpfs none /dev/mqueue; exec setpriv --bounding-set=-all --inh-caps=-all "$1" show self mq:/mine' - "$IPCNS"
+    [[ $stderr == *'ipcns: show mq:/mine: it could not be looked at: '* && $stderr != *'no such object'* ]]
     # Whose processes are left out: not counted, but said. (The group 0 sees them all the same.)
     hidden() {
         ipcns exec "$name" -- unshare --mount bash -c 'mount -t proc -o hidepid=2 proc /proc && exec setpriv "$@"' - \
