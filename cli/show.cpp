@@ -967,7 +967,8 @@ std::string last_form(const CLI::App& command) {
 }
 
 void show_like_ipcs(const Options& options, const CLI::App& command, const Wanted& wanted, int& status) {
-    if (options.all || options.holders || options.format.json() || !options.format.is_usual())
+    if (options.all || options.holders || options.format.json() || !options.format.is_usual() ||
+        command.count("--noheadings") != 0)
         throw UsageError(
             "--ipcs prints what ipcs(1) prints: it goes with a TARGET, msg, sem and shm, OBJECTs of these, -t, "
             "-p, -c, -u, -l and -b");

@@ -142,6 +142,7 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
     run -1 ipcns show "$name" shm:77 --ipcs
     run -2 ipcns show "$name" --ipcs --json
     run -2 ipcns show "$name" --ipcs mq
+    run -2 ipcns show "$name" --ipcs -n
     run -2 ipcns show "$name" --limits
     run -2 ipcns show --all --summary
     run -2 ipcns show "$name" shm:0 --limits --ipcs
