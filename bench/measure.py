@@ -270,6 +270,22 @@ def row_show_holders(options):
     return against(options, HOLDERS, GREP, None, rounds, inside=inside)
 
 
+def row_handles(options):
+    """The library's handles against the bare calls: Google Benchmark does both in turn and tells the ratio."""
+    rows = []
+    for program, names in ((tool("sysv"), "send|post|attach"), (tool("posix_handles"), "queue|semaphore|memory")):
+        done = subprocess.run([program, f"--benchmark_filter=^({names})", "--benchmark_format=json"],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+        for row in json.loads(done.stdout)["benchmarks"]:
+            rows.append({"what": row["name"].split("/")[0].replace("_", " "), "ours_us": row["real_time"] / 1000,
+                         "floor_us": row["floor"] * 1e6, "ratio": row["ratio"],
+                         "met": row["ratio"] <= HANDLES_TARGET})
+    return {"handles": rows}
+
+
+HANDLES_TARGET = 1.03
+
+
 class Memory:
     """Watches MemAvailable and Shmem, now and every few milliseconds."""
 
@@ -355,7 +371,8 @@ def row_leak(options):
 ROWS = {
     "floor": row_floor, "unshare": row_unshare, "bwrap": row_bwrap, "exec": row_exec, "list": row_list,
     "show-ipcs": row_show_ipcs, "show-lsipc": row_show_lsipc, "show-floor": row_show_floor,
-    "show-all": row_show_all, "show-holders": row_show_holders, "leak": row_leak,
+    "show-all": row_show_all, "show-holders": row_show_holders, "handles": row_handles,
+    "leak": row_leak,
 }
 
 
@@ -526,6 +543,14 @@ def leak_report(leak):
                    f"32 after a run): {yes(leak['met'])}.\n")
 
 
+def handles_report(handles):
+    return ("The library's handles beside the bare calls, processor time of one thread, in turn with each other "
+            f"(to reach: {to_reach(HANDLES_TARGET)}):\n\n") + table(
+        ["what", "handle", "bare calls", "ratio", "met"],
+        [[r["what"], f"{r['ours_us']:.3f} us", f"{r['floor_us']:.3f} us", f"{r['ratio']:.3f}", yes(r["met"])]
+         for r in handles])
+
+
 def information_report(info):
     return "For information, in turn with each other:\n\n" + table(
         ["command", "median", "page faults", "user", "system"],
@@ -545,6 +570,8 @@ def report(about, results, info):
     growth = [entry for result in results.values() for entry in result.get("growth", ())]
     if growth:
         parts.append(growth_report(growth))
+    if "handles" in results:
+        parts.append(handles_report(results["handles"]["handles"]))
     if "leak" in results:
         parts.append(leak_report(results["leak"]))
     if info:

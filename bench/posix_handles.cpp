@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the handles for POSIX objects cost beside the C library's own functions (the rows with _raw), and what it costs
-// to look at the queues of many namespaces in a row. Needs root. For stable figures:
+// What the handles for POSIX objects cost beside the C library's own functions (in_turn.hpp says how it is measured and
+// what the columns are), and what it costs to look at the queues of many namespaces in a row. Needs root.
 //
-//   build/bench/bench/posix_handles --benchmark_repetitions=15 --benchmark_enable_random_interleaving=true
-//       --benchmark_report_aggregates_only=true
+//   build/bench/bench/posix_handles
+
+#include "in_turn.hpp"
 
 #include <ipcns/fd.hpp>
 #include <ipcns/posix.hpp>
@@ -34,6 +35,7 @@
 namespace {
 
 using ipcns::Fd;
+using ipcns::bench::in_turn;
 
 [[noreturn]] void broken(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
@@ -42,6 +44,7 @@ constexpr const char* memory_name = "/bench";
 constexpr const char* semaphore_name = "/bench";
 constexpr std::size_t message_size = 64;
 constexpr std::size_t memory_size = 65536;
+constexpr int short_calls = 500;
 
 // ---- Queues ------------------------------------------------------------------------------------------------------
 
@@ -53,7 +56,6 @@ struct Raw {
     Raw(const Raw&) = delete;
     Raw& operator=(const Raw&) = delete;
     mqd_t queue;
-    std::array<char, message_size> text{};
 };
 
 struct Ours {
@@ -62,166 +64,160 @@ struct Ours {
 };
 
 void queue_send_receive(benchmark::State& state) {
-    Ours our;
-    for (auto _ : state) {
-        our.queue.send(our.text, 1);
-        benchmark::DoNotOptimize(our.queue.receive(our.text));
-    }
-}
-
-void queue_send_receive_raw(benchmark::State& state) {
-    Raw raw;
+    const Raw raw;
+    std::array<char, message_size> text{};
     unsigned priority = 0;
-    for (auto _ : state) {
-        if (::mq_send(raw.queue, raw.text.data(), raw.text.size(), 1) != 0) broken("mq_send");
-        if (::mq_receive(raw.queue, raw.text.data(), raw.text.size(), &priority) < 0) broken("mq_receive");
-        benchmark::DoNotOptimize(priority);
-    }
+    Ours our;
+    in_turn(
+        state, short_calls,
+        [&] {
+            if (::mq_send(raw.queue, text.data(), text.size(), 1) != 0) broken("mq_send");
+            if (::mq_receive(raw.queue, text.data(), text.size(), &priority) < 0) broken("mq_receive");
+            benchmark::DoNotOptimize(priority);
+        },
+        [&] {
+            our.queue.send(our.text, 1);
+            benchmark::DoNotOptimize(our.queue.receive(our.text));
+        });
 }
 
 void queue_try(benchmark::State& state) {
-    Ours our;
-    for (auto _ : state) {
-        if (!our.queue.try_send(our.text, 1)) broken("try_send");
-        benchmark::DoNotOptimize(our.queue.try_receive(our.text));
-    }
-}
-
-void queue_try_raw(benchmark::State& state) {
-    Raw raw;
+    const Raw raw;
+    std::array<char, message_size> text{};
     unsigned priority = 0;
     const struct timespec at_once { 0, 0 };
-    for (auto _ : state) {
-        if (::mq_timedsend(raw.queue, raw.text.data(), raw.text.size(), 1, &at_once) != 0) broken("mq_send");
-        if (::mq_timedreceive(raw.queue, raw.text.data(), raw.text.size(), &priority, &at_once) < 0)
-            broken("mq_receive");
-        benchmark::DoNotOptimize(priority);
-    }
+    Ours our;
+    in_turn(
+        state, short_calls,
+        [&] {
+            if (::mq_timedsend(raw.queue, text.data(), text.size(), 1, &at_once) != 0) broken("mq_timedsend");
+            if (::mq_timedreceive(raw.queue, text.data(), text.size(), &priority, &at_once) < 0)
+                broken("mq_timedreceive");
+            benchmark::DoNotOptimize(priority);
+        },
+        [&] {
+            if (!our.queue.try_send(our.text, 1)) broken("try_send");
+            benchmark::DoNotOptimize(our.queue.try_receive(our.text));
+        });
 }
 
 void queue_timed(benchmark::State& state) {
-    Ours our;
-    for (auto _ : state) {
-        if (!our.queue.send_for(std::chrono::seconds(5), our.text, 1)) broken("send_for");
-        benchmark::DoNotOptimize(our.queue.receive_for(std::chrono::seconds(5), our.text));
-    }
-}
-
-void queue_timed_raw(benchmark::State& state) {
-    Raw raw;
+    const Raw raw;
+    std::array<char, message_size> text{};
     unsigned priority = 0;
-    struct timespec deadline {};
-    for (auto _ : state) {
+    const auto in_five_seconds = [] {
+        struct timespec deadline {};
         ::clock_gettime(CLOCK_REALTIME, &deadline);
         deadline.tv_sec += 5;
-        if (::mq_timedsend(raw.queue, raw.text.data(), raw.text.size(), 1, &deadline) != 0) broken("mq_send");
-        ::clock_gettime(CLOCK_REALTIME, &deadline);
-        deadline.tv_sec += 5;
-        if (::mq_timedreceive(raw.queue, raw.text.data(), raw.text.size(), &priority, &deadline) < 0)
-            broken("mq_receive");
-        benchmark::DoNotOptimize(priority);
-    }
+        return deadline;
+    };
+    Ours our;
+    in_turn(
+        state, short_calls,
+        [&] {
+            struct timespec deadline = in_five_seconds();
+            if (::mq_timedsend(raw.queue, text.data(), text.size(), 1, &deadline) != 0)
+                broken("mq_timedsend");
+            deadline = in_five_seconds();
+            if (::mq_timedreceive(raw.queue, text.data(), text.size(), &priority, &deadline) < 0)
+                broken("mq_timedreceive");
+            benchmark::DoNotOptimize(priority);
+        },
+        [&] {
+            if (!our.queue.send_for(std::chrono::seconds(5), our.text, 1)) broken("send_for");
+            benchmark::DoNotOptimize(our.queue.receive_for(std::chrono::seconds(5), our.text));
+        });
 }
 
 void queue_attributes(benchmark::State& state) {
-    const Ours our;
-    for (auto _ : state) benchmark::DoNotOptimize(our.queue.attributes());
-}
-
-void queue_attributes_raw(benchmark::State& state) {
     const Raw raw;
-    struct mq_attr about {};
-    for (auto _ : state) {
-        if (::mq_getattr(raw.queue, &about) != 0) broken("mq_getattr");
-        benchmark::DoNotOptimize(about);
-    }
+    const Ours our;
+    in_turn(
+        state, short_calls,
+        [&] {
+            struct mq_attr about {};
+            if (::mq_getattr(raw.queue, &about) != 0) broken("mq_getattr");
+            benchmark::DoNotOptimize(about);
+        },
+        [&] { benchmark::DoNotOptimize(our.queue.attributes()); });
 }
 
 void queue_open(benchmark::State& state) {
     const std::string name = queue_name;
-    for (auto _ : state) benchmark::DoNotOptimize(ipcns::PosixQueue::open(name));
-}
-
-void queue_open_raw(benchmark::State& state) {
-    for (auto _ : state) {
-        const mqd_t queue = ::mq_open(queue_name, O_RDWR | O_CLOEXEC);
-        if (queue < 0) broken("mq_open");
-        ::mq_close(queue);
-    }
+    in_turn(
+        state, short_calls, [] { benchmark::DoNotOptimize(Raw()); },
+        [&] { benchmark::DoNotOptimize(ipcns::PosixQueue::open(name)); });
 }
 
 // ---- Semaphores --------------------------------------------------------------------------------------------------
 
+struct RawSemaphore {
+    RawSemaphore() : semaphore(::sem_open(semaphore_name, 0)) {
+        if (semaphore == SEM_FAILED) broken("sem_open");
+    }
+    ~RawSemaphore() { ::sem_close(semaphore); }
+    RawSemaphore(const RawSemaphore&) = delete;
+    RawSemaphore& operator=(const RawSemaphore&) = delete;
+    sem_t* semaphore;
+};
+
 void semaphore_post_wait(benchmark::State& state) {
+    const RawSemaphore raw;
     auto semaphore = ipcns::NamedSemaphore::open(semaphore_name);
-    for (auto _ : state) {
-        semaphore.post();
-        semaphore.wait();
-    }
-}
-
-sem_t* open_raw_semaphore() {
-    sem_t* const semaphore = ::sem_open(semaphore_name, 0);
-    if (semaphore == SEM_FAILED) broken("sem_open");
-    return semaphore;
-}
-
-void semaphore_post_wait_raw(benchmark::State& state) {
-    sem_t* const semaphore = open_raw_semaphore();
-    for (auto _ : state) {
-        if (::sem_post(semaphore) != 0) broken("sem_post");
-        if (::sem_wait(semaphore) != 0) broken("sem_wait");
-    }
-    ::sem_close(semaphore);
+    in_turn(
+        state, 20 * short_calls,
+        [&] {
+            if (::sem_post(raw.semaphore) != 0) broken("sem_post");
+            if (::sem_wait(raw.semaphore) != 0) broken("sem_wait");
+        },
+        [&] {
+            semaphore.post();
+            semaphore.wait();
+        });
 }
 
 void semaphore_timeout(benchmark::State& state) {
+    const RawSemaphore raw;
     auto semaphore = ipcns::NamedSemaphore::open(semaphore_name);
-    for (auto _ : state) benchmark::DoNotOptimize(semaphore.wait_for(std::chrono::nanoseconds(1)));
-}
-
-void semaphore_timeout_raw(benchmark::State& state) {
-    sem_t* const semaphore = open_raw_semaphore();
-    struct timespec deadline {};
-    for (auto _ : state) {
-        ::clock_gettime(CLOCK_MONOTONIC, &deadline);
-        if (++deadline.tv_nsec == 1'000'000'000) {
-            deadline.tv_nsec = 0;
-            ++deadline.tv_sec;
-        }
-        benchmark::DoNotOptimize(::sem_clockwait(semaphore, CLOCK_MONOTONIC, &deadline));
-    }
-    ::sem_close(semaphore);
+    in_turn(
+        state, short_calls / 10,
+        [&] {
+            struct timespec deadline {};
+            ::clock_gettime(CLOCK_MONOTONIC, &deadline);
+            if (++deadline.tv_nsec == 1'000'000'000) {
+                deadline.tv_nsec = 0;
+                ++deadline.tv_sec;
+            }
+            benchmark::DoNotOptimize(::sem_clockwait(raw.semaphore, CLOCK_MONOTONIC, &deadline));
+        },
+        [&] { benchmark::DoNotOptimize(semaphore.wait_for(std::chrono::nanoseconds(1))); });
 }
 
 void semaphore_open(benchmark::State& state) {
     const std::string name = semaphore_name;
-    for (auto _ : state) benchmark::DoNotOptimize(ipcns::NamedSemaphore::open(name));
-}
-
-void semaphore_open_raw(benchmark::State& state) {
-    for (auto _ : state) ::sem_close(open_raw_semaphore());
+    in_turn(
+        state, short_calls, [] { benchmark::DoNotOptimize(RawSemaphore()); },
+        [&] { benchmark::DoNotOptimize(ipcns::NamedSemaphore::open(name)); });
 }
 
 // ---- Shared memory -----------------------------------------------------------------------------------------------
 
 void memory_open(benchmark::State& state) {
     const std::string name = memory_name;
-    for (auto _ : state) benchmark::DoNotOptimize(ipcns::SharedMemory::open(name).bytes().data());
-}
-
-void memory_open_raw(benchmark::State& state) {
-    for (auto _ : state) {
-        const int fd = ::shm_open(memory_name, O_RDWR | O_CLOEXEC, 0);
-        struct stat about {};
-        if (fd < 0 || ::fstat(fd, &about) != 0) broken("shm_open");
-        const auto size = static_cast<std::size_t>(about.st_size);
-        void* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (memory == MAP_FAILED) broken("mmap");
-        benchmark::DoNotOptimize(memory);
-        ::close(fd);
-        ::munmap(memory, size);
-    }
+    in_turn(
+        state, short_calls,
+        [] {
+            const int fd = ::shm_open(memory_name, O_RDWR | O_CLOEXEC, 0);
+            struct stat about {};
+            if (fd < 0 || ::fstat(fd, &about) != 0) broken("shm_open");
+            const auto size = static_cast<std::size_t>(about.st_size);
+            void* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+            if (memory == MAP_FAILED) broken("mmap");
+            benchmark::DoNotOptimize(memory);
+            ::close(fd);
+            ::munmap(memory, size);
+        },
+        [&] { benchmark::DoNotOptimize(ipcns::SharedMemory::open(name).bytes().data()); });
 }
 
 // ---- A walk through namespaces -----------------------------------------------------------------------------------
@@ -288,18 +284,16 @@ void walk_list(benchmark::State& state, ipcns::QueueMounts::Place place) {
 
 double least(const std::vector<double>& values) { return *std::min_element(values.begin(), values.end()); }
 
-#define PAIR(name)                                    \
-    BENCHMARK(name)->ComputeStatistics("min", least); \
-    BENCHMARK(name##_raw)->ComputeStatistics("min", least)
-PAIR(queue_send_receive);
-PAIR(queue_try);
-PAIR(queue_timed);
-PAIR(queue_attributes);
-PAIR(queue_open);
-PAIR(semaphore_post_wait);
-PAIR(semaphore_timeout);
-PAIR(semaphore_open);
-PAIR(memory_open);
+#define CALLS(name) BENCHMARK(name)->UseManualTime()->Iterations(400)
+CALLS(queue_send_receive);
+CALLS(queue_try);
+CALLS(queue_timed);
+CALLS(queue_attributes);
+CALLS(queue_open);
+CALLS(semaphore_post_wait);
+CALLS(semaphore_timeout);
+CALLS(semaphore_open);
+CALLS(memory_open);
 
 #define WALK(...)                       \
     __VA_ARGS__->Arg(100)               \

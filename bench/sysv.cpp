@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the handles and lists of System V objects cost, beside the bare system calls. The machine's speed changes while it
-// runs, so each row does both in turn, some hundred times: `floor` is what the bare calls take, `time` what the library
-// takes for the same work, `ratio` the median of the quotients of neighbours. Processor time, since a neighbour on the
-// machine is no cost of ours. Needs root.
+// What the handles and lists of System V objects cost, beside the bare system calls; in_turn.hpp says how it is measured
+// and what the columns are. Needs root.
 //
 //   build/bench/bench/sysv
+
+#include "in_turn.hpp"
 
 #include <ipcns/sysv.hpp>
 
@@ -16,52 +16,16 @@
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <system_error>
-#include <vector>
 
 namespace {
 
-double now() {
-    struct timespec time {};
-    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-template <class Work>
-double seconds_for(int times, Work& work) {
-    const double start = now();
-    for (int i = 0; i < times; ++i) work();
-    return (now() - start) / times;
-}
-
-// Measures two ways of the same work in turn, @p times of one and then of the other.
-template <class Floor, class Ours>
-void pair(benchmark::State& state, int times, Floor floor, Ours ours) {
-    std::vector<double> ratios;
-    double floor_time = 0;
-    bool floor_first = true;
-    for (auto _ : state) {
-        double floor_once = 0;
-        double ours_once = 0;
-        if (floor_first) floor_once = seconds_for(times, floor);
-        ours_once = seconds_for(times, ours);
-        if (!floor_first) floor_once = seconds_for(times, floor);
-        floor_first = !floor_first;
-        state.SetIterationTime(ours_once);
-        floor_time += floor_once;
-        ratios.push_back(ours_once / floor_once);
-    }
-    std::ranges::sort(ratios);
-    state.counters["floor"] = floor_time / static_cast<double>(ratios.size());
-    state.counters["ratio"] = ratios[ratios.size() / 2];
-}
+using ipcns::bench::in_turn;
 
 int checked(long result) {
     if (result < 0) throw std::system_error(errno, std::generic_category(), "a System V call");
@@ -84,7 +48,7 @@ void send_receive_in_place(benchmark::State& state) {
     RawMessage raw;
     ipcns::QueueMessage<message_bytes> message;
     message.resize(message_bytes);
-    pair(
+    in_turn(
         state, short_calls,
         [&] {
             checked(::msgsnd(id, &raw, message_bytes, 0));
@@ -103,7 +67,7 @@ void send_receive_spans(benchmark::State& state) {
     const int id = static_cast<int>(queue.id());
     RawMessage raw;
     std::array<std::byte, message_bytes> bytes{};
-    pair(
+    in_turn(
         state, short_calls,
         [&] {
             checked(::msgsnd(id, &raw, message_bytes, 0));
@@ -132,7 +96,7 @@ void raw_post_wait(int id) {
 
 void post_wait(benchmark::State& state) {
     const auto set = ipcns::SemaphoreSet::temporary(1);
-    pair(
+    in_turn(
         state, short_calls, [id = static_cast<int>(set.id())] { raw_post_wait(id); },
         [&] {
             set.post(0);
@@ -142,7 +106,7 @@ void post_wait(benchmark::State& state) {
 
 void post_wait_for(benchmark::State& state) {
     const auto set = ipcns::SemaphoreSet::temporary(1);
-    pair(
+    in_turn(
         state, short_calls, [id = static_cast<int>(set.id())] { raw_post_wait(id); },
         [&] {
             set.post(0);
@@ -163,7 +127,7 @@ void raw_attach_detach(int id) {
 void attach_detach(benchmark::State& state) {
     const auto segment = ipcns::Segment::temporary(segment_bytes);
     const auto record = ipcns::find_segment(segment.id());
-    pair(
+    in_turn(
         state, short_calls, [id = static_cast<int>(segment.id())] { raw_attach_detach(id); },
         [&] {
             const auto attached = ipcns::Segment::attach(*record);
@@ -174,7 +138,7 @@ void attach_detach(benchmark::State& state) {
 // With the size asked for, which the floor must do as well.
 void attach_detach_by_id(benchmark::State& state) {
     const auto segment = ipcns::Segment::temporary(segment_bytes);
-    pair(
+    in_turn(
         state, short_calls,
         [id = static_cast<int>(segment.id())] {
             struct shmid_ds about;
@@ -221,13 +185,13 @@ int make_segment() { return ::shmget(IPC_PRIVATE, 4096, 0600); }
 
 void list_segments(benchmark::State& state) {
     const Many many(state, make_segment);
-    pair(state, 1, raw_list_segments, [] { benchmark::DoNotOptimize(ipcns::list_segments()); });
+    in_turn(state, 1, raw_list_segments, [] { benchmark::DoNotOptimize(ipcns::list_segments()); });
 }
 
 // With resident and swapped sizes, beside the bare loop and a bare reader of the table that has them.
 void list_segments_memory(benchmark::State& state) {
     const Many many(state, make_segment);
-    pair(
+    in_turn(
         state, 1,
         [] {
             raw_list_segments();
@@ -241,7 +205,7 @@ void list_segments_memory(benchmark::State& state) {
 
 void list_queues(benchmark::State& state) {
     const Many many(state, [] { return ::msgget(IPC_PRIVATE, 0600); });
-    pair(
+    in_turn(
         state, 1,
         [] {
             struct msginfo info;
@@ -254,7 +218,7 @@ void list_queues(benchmark::State& state) {
 
 void list_semaphore_sets(benchmark::State& state) {
     const Many many(state, [] { return ::semget(IPC_PRIVATE, 1, 0600); });
-    pair(
+    in_turn(
         state, 1,
         [] {
             struct seminfo info;

@@ -6,7 +6,6 @@
 #include <ipcns/removal.hpp>
 #include <ipcns/text.hpp>
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <unistd.h>
@@ -174,19 +173,21 @@ std::vector<Cell> row_of(const Chosen& chosen, UserNames& users, sys_seconds now
     const auto [owner, mode] = std::visit(
         [](const auto& one) { return std::pair<uid_t, mode_t>(one.who.owner, one.who.mode); }, chosen.record);
     const bool has_key = key && *key != Key::none;
+    const std::string octal = fmt::format("{:o}", mode);
     const Json state = chosen.state == State::idle      ? Json("idle")
+                       : chosen.state == State::in_use  ? Json("in_use")
                        : chosen.state == State::unknown ? Json()
                                                         : Json(word_of(chosen.state));
     return {{shown(name), json_text(name.text())},
             {word_of(name.kind), word_of(name.kind)},
             {has_key ? key_text(*key) : "-", has_key ? Json(key_text(*key)) : Json()},
-            {users(owner), users(owner)},
+            may_be_unmapped(owner) ? Cell{"unmapped", Json()} : Cell{users(owner), users(owner)},
             {std::to_string(owner), owner},
-            {fmt::format("{:04o}", mode), fmt::format("{:04o}", mode)},
+            {octal, octal},
             {bytes ? format_size(*bytes) : "-", bytes ? Json(*bytes) : Json()},
             {word_of(chosen.state), state},
-            {used ? age_text(now - *used) : "-",
-             used ? Json(fmt::format("{:%FT%TZ}", fmt::gmtime(used->time_since_epoch().count()))) : Json()}};
+            {used ? age_text(now - std::max(*used, sys_seconds{})) : "-",
+             used ? json_time(used->time_since_epoch().count()) : Json()}};
 }
 
 void list(const Options& options, const Place& place, const std::vector<Chosen>& chosen) {

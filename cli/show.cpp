@@ -10,14 +10,12 @@
 #include <ipcns/objects.hpp>
 #include <ipcns/text.hpp>
 
-#include <fmt/chrono.h>
 #include <fmt/compile.h>
 #include <fmt/format.h>
 
 #include <unistd.h>
 
 #include <algorithm>
-#include <ctime>
 #include <memory>
 
 namespace ipcns::cli {
@@ -140,8 +138,10 @@ struct Options {
     bool creators = false;
     bool holders = false;
     bool summary = false;
+    bool limits = false; // with ipcs only
     bool ipcs = false;
     bool quiet = false;
+    bool everything = false; // about OBJECTs: all fields, with holders
 };
 
 Moment seconds_of(const std::optional<std::chrono::sys_time<std::chrono::nanoseconds>>& when) {
@@ -561,9 +561,7 @@ Json holders_in_json(const Holders& holders, View& view) {
         }
         json["timed"] = waiter.timed;
         json["since"] =
-            waiter.since ? Json(fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
-                                            fmt::gmtime(std::chrono::system_clock::to_time_t(*waiter.since))))
-                         : Json();
+            waiter.since ? json_time(std::chrono::system_clock::to_time_t(*waiter.since)) : Json();
         waiters.push_back(std::move(json));
     }
     return {{"mappings", mappings}, {"descriptors", descriptors}, {"waiters", waiters}};
@@ -629,6 +627,7 @@ Json objects_in_json(const Objects& objects, Kinds kinds, View& view) {
                                   {"count", unseen.count == 0 ? Json() : Json(unseen.count)},
                                   {"why", unseen.why}});
     json["unseen_processes"] = objects.unseen_processes;
+    json["hidden_processes"] = objects.hidden_processes;
     return json;
 }
 
@@ -645,11 +644,16 @@ void say_what_is_missing(const Objects& objects, const std::string& where) {
                    format_size(objects.others.bytes));
 }
 
-void say_unseen_processes(std::size_t count) {
+void say_unseen_processes(std::size_t count, bool hidden) {
     if (count != 0)
         fmt::print(stderr, "ipcns: {} could not be looked at, and may hold or wait for something here{}\n",
                    count == 1 ? "1 process" : fmt::format("{} processes", count),
                    ::geteuid() == 0 ? "" : "; root sees those of all users");
+    if (hidden)
+        fmt::print(
+            stderr,
+            "ipcns: /proc leaves out processes of other users here (hidepid), which may hold or wait for "
+            "something, too; root sees them\n");
 }
 
 // Every field of one object, a line each.
@@ -659,7 +663,7 @@ void print_object(const Item& seen, View& view) {
     for (const auto& column : columns) widest = std::max(widest, std::strlen(column.title));
     for (std::size_t i = 0; i < columns.size(); ++i) {
         const auto field = static_cast<Field>(i);
-        if (field == Field::values || (field == Field::holders && !view.options.holders)) continue;
+        if (field == Field::values) continue;
         view.scratch.clear();
         Out out(false, view.options.bytes, view.scratch);
         field_of(out, field, seen, view);
@@ -714,8 +718,8 @@ Wanted understand(const Options& options) {
                 options.all ? "--all takes no TARGET" : "one TARGET, then kinds or objects like shm:0");
         first = false;
     }
-    if (!wanted.objects.empty() && (options.all || options.summary))
-        throw UsageError("an OBJECT needs a TARGET, and no --all or --summary");
+    if (!wanted.objects.empty() && (options.all || options.summary || options.limits))
+        throw UsageError("an OBJECT goes with none of --all, --summary and --limits");
     if (!wanted.objects.empty() && !named.empty()) throw UsageError("either kinds or objects, not both");
     for (const auto& object : wanted.objects) named.add(object.kind);
     if (!named.empty()) wanted.kinds = named;
@@ -749,13 +753,13 @@ void choose_columns(Options& options, const CLI::App& command) {
 
 LookOptions look_for(const Options& options, const Wanted& wanted) {
     const Format& format = options.format;
-    const bool one = !wanted.objects.empty() && !format.json();
+    const bool one = options.everything && !format.json();
     LookOptions look;
     look.kinds = wanted.kinds;
     look.memory = one || format.shows("RSS") || format.shows("SWAP");
     look.semaphores = one || format.shows("VALUES") || (format.shows("CONTENT") && !options.all);
     look.states = one || format.shows("STATE");
-    look.holders = one || options.holders || format.shows("HOLDERS");
+    look.holders = options.holders || format.shows("HOLDERS");
     return look;
 }
 
@@ -792,7 +796,12 @@ bool keep_asked(Objects& objects, const std::vector<ObjectName>& asked) {
     for (std::size_t i = 0; i < asked.size(); ++i) {
         if (found[i]) continue;
         all = false;
-        complain("show " + escape(asked[i].text()) + ": there is no such object");
+        const auto unseen =
+            std::find_if(objects.unseen.begin(), objects.unseen.end(),
+                         [&](const Unseen& one) { return one.kind == asked[i].kind && one.count == 0; });
+        complain("show " + escape(asked[i].text()) +
+                 (unseen == objects.unseen.end() ? ": there is no such object"
+                                                 : ": it could not be looked at: " + unseen->why));
     }
     return all;
 }
@@ -805,11 +814,13 @@ void show_all(Options& options, const Wanted& wanted) {
     Table table;
     Json namespaces = Json::array();
     std::size_t unseen = everything.unseen;
+    bool hidden = false;
     for (const auto& objects : everything.namespaces) {
         view.ns = objects.ns;
         const auto name = names.find(objects.ns);
         view.ns_name = name != names.end() ? name->second : objects.ns == host ? "host" : "";
         unseen = std::max(unseen, objects.unseen_processes);
+        hidden = hidden || objects.hidden_processes;
         if (options.format.json())
             namespaces.push_back(objects_in_json(objects, wanted.kinds, view));
         else
@@ -818,7 +829,8 @@ void show_all(Options& options, const Wanted& wanted) {
     if (options.format.json()) {
         fmt::print("{}\n", Json{{"namespaces", namespaces},
                                 {"not_entered", everything.not_entered},
-                                {"unseen_processes", unseen}}
+                                {"unseen_processes", unseen},
+                                {"hidden_processes", hidden}}
                                .dump(4));
         return;
     }
@@ -829,7 +841,7 @@ void show_all(Options& options, const Wanted& wanted) {
     if (everything.not_entered != 0)
         fmt::print(stderr, "ipcns: {} may not be entered by you\n",
                    plural(everything.not_entered, "namespace"));
-    say_unseen_processes(unseen);
+    say_unseen_processes(unseen, hidden);
 }
 
 void show_one(Options& options, const Wanted& wanted, int& status) {
@@ -842,7 +854,7 @@ void show_one(Options& options, const Wanted& wanted, int& status) {
     if (by_object && !keep_asked(objects, wanted.objects)) status = 1;
     if (options.format.json()) {
         fmt::print("{}\n", objects_in_json(objects, wanted.kinds, view).dump(4));
-    } else if (by_object && options.format.is_usual()) {
+    } else if (options.everything) {
         bool first = true;
         each_kind(objects, [&](Kind /*kind*/, const auto& items) {
             for (const auto& seen : items) {
@@ -859,14 +871,27 @@ void show_one(Options& options, const Wanted& wanted, int& status) {
     if (options.format.json() || options.quiet) return;
     if (!by_object) say_what_is_missing(objects, "");
     // In a table without holders a ? says so.
-    if (options.holders) say_unseen_processes(objects.unseen_processes);
+    if (options.holders) say_unseen_processes(objects.unseen_processes, objects.hidden_processes);
 }
 
-void show_like_ipcs(const Options& options, const Wanted& wanted, int& status) {
-    if (options.all || options.holders || options.format.json() || !options.format.is_usual())
+// As ipcs has it: of its forms the last one that was asked for.
+std::string last_form(const CLI::App& command) {
+    std::string last;
+    for (const CLI::Option* option : command.parse_order()) {
+        const std::string name = option->get_name();
+        if (name == "--time" || name == "--pid" || name == "--creator" || name == "--summary" ||
+            name == "--limits")
+            last = name;
+    }
+    return last;
+}
+
+void show_like_ipcs(const Options& options, const CLI::App& command, const Wanted& wanted, int& status) {
+    if (options.all || options.holders || options.format.json() || !options.format.is_usual() ||
+        command.count("--noheadings") != 0)
         throw UsageError(
             "--ipcs prints what ipcs(1) prints: it goes with a TARGET, msg, sem and shm, OBJECTs of these, -t, "
-            "-p, -c, -b and --summary");
+            "-p, -c, -u, -l and -b");
     LookOptions look_at;
     look_at.kinds = {};
     for (const Kind kind : {Kind::msg, Kind::sem, Kind::shm}) {
@@ -876,13 +901,18 @@ void show_like_ipcs(const Options& options, const Wanted& wanted, int& status) {
     if (look_at.kinds.empty() || std::any_of(wanted.objects.begin(), wanted.objects.end(), is_posix))
         throw UsageError("ipcs(1) knows msg, sem and shm only");
     const Place place = resolve(wanted.target);
-    const IpcsOptions how{.times = options.times,
-                          .pids = options.pids,
-                          .creators = options.creators,
+    const std::string form = last_form(command);
+    const IpcsOptions how{.times = form == "--time",
+                          .pids = form == "--pid",
+                          .creators = form == "--creator",
                           .bytes = options.bytes,
                           .kinds = look_at.kinds};
-    if (options.summary) {
+    if (form == "--summary") {
         print_like_ipcs(place.ipc.call(read_ipcs_totals), how);
+        return;
+    }
+    if (form == "--limits") {
+        print_like_ipcs(place.ipc.call(read_ipcs_limits), how);
         return;
     }
     look_at.semaphores = !wanted.objects.empty();
@@ -902,15 +932,21 @@ void show_like_ipcs(const Options& options, const Wanted& wanted, int& status) {
 
 void show(Options& options, const CLI::App& command, int& status) {
     const Wanted wanted = understand(options);
+    if (options.ipcs) {
+        show_like_ipcs(options, command, wanted, status);
+        return;
+    }
+    if (options.limits) throw UsageError("--limits goes with --ipcs", "`ipcns limits` shows them all");
     const int presets = options.times + options.pids + options.creators;
     if (presets > 1 || (presets == 1 && command.count("--output") != 0))
         throw UsageError("only one of -t, -p, -c and -o chooses the columns");
-    if (options.summary && (options.holders || presets != 0))
-        throw UsageError("--summary goes with none of --holders, -t, -p and -c");
+    if (options.summary && (options.all || options.holders || presets != 0))
+        throw UsageError(
+            "--summary is of one namespace, and goes with none of --all, --holders, -t, -p and -c");
+    options.everything = !wanted.objects.empty() && presets == 0 && command.count("--output") == 0;
+    options.holders = options.holders || options.everything;
     choose_columns(options, command);
-    if (options.ipcs)
-        show_like_ipcs(options, wanted, status);
-    else if (options.summary)
+    if (options.summary)
         show_summary(resolve(wanted.target), wanted.kinds, options.format, options.bytes);
     else if (options.all)
         show_all(options, wanted);
@@ -940,8 +976,9 @@ void add_show(CLI::App& program, int& status) {
     command->add_flag("-p,--pid", options->pids, "processes that made it and used it last");
     command->add_flag("-c,--creator", options->creators, "owners and creators");
     command->add_flag("-b,--bytes", options->bytes, "sizes in bytes");
-    command->add_flag("--summary", options->summary,
+    command->add_flag("-u,--summary", options->summary,
                       "how many of each kind, and how much of the limits that is");
+    command->add_flag("-l,--limits", options->limits, "with --ipcs: the limits (see also: ipcns limits)");
     command->add_flag("--ipcs", options->ipcs, "just as ipcs(1) prints it, for scripts that read that");
     command->add_flag("-q,--quiet", options->quiet, "not a word about what could not be seen");
     command->callback([options, command, &status] { show(*options, *command, status); });

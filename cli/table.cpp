@@ -35,6 +35,9 @@ std::size_t terminal_width() {
     return ::isatty(STDOUT_FILENO) != 0 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
+// From the beginning of the year 0 to the end of 9999.
+bool has_year(std::int64_t seconds) { return seconds >= -62167219200 && seconds <= 253402300799; }
+
 bool same_title(std::string_view a, std::string_view b) {
     return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
 }
@@ -51,24 +54,30 @@ Json json_text(const std::string& raw) {
     }
 }
 
+Json json_time(std::int64_t seconds) {
+    if (!has_year(seconds)) return {};
+    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(seconds)));
+}
+
+std::string time_text(std::int64_t seconds) {
+    if (!has_year(seconds)) return fmt::format("@{}", seconds);
+    const std::tm then = fmt::localtime(static_cast<std::time_t>(seconds));
+    const std::tm now = fmt::localtime(std::time(nullptr));
+    if (then.tm_year == now.tm_year && then.tm_yday == now.tm_yday) return fmt::format("{:%H:%M:%S}", then);
+    if (then.tm_year == now.tm_year) return fmt::format("{:%b%d %H:%M}", then);
+    return fmt::format("{:%Y-%m-%d}", then);
+}
+
 void Out::moment(const Moment& when) {
     if (!when) {
         none();
         return;
     }
-    const std::time_t seconds = when->time_since_epoch().count();
-    if (json_) {
-        value_ = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(seconds));
-        return;
-    }
-    const std::tm then = fmt::localtime(seconds);
-    const std::tm now = fmt::localtime(std::time(nullptr));
-    if (then.tm_year == now.tm_year && then.tm_yday == now.tm_yday)
-        to_ += fmt::format("{:%H:%M:%S}", then);
-    else if (then.tm_year == now.tm_year)
-        to_ += fmt::format("{:%b%d %H:%M}", then);
+    const std::int64_t seconds = when->time_since_epoch().count();
+    if (json_)
+        value_ = json_time(seconds);
     else
-        to_ += fmt::format("{:%Y-%m-%d}", then);
+        to_ += time_text(seconds);
 }
 
 void Format::add_to(CLI::App& command) {

@@ -25,6 +25,14 @@ using Json = nlohmann::ordered_json;
 /// Text that another program chose, as a JSON value: as it is when it is UTF-8, escaped otherwise.
 Json json_text(const std::string& raw);
 
+/// A time in seconds since 1970 as RFC 3339 has it, in UTC. Null for one outside of the years 0 to 9999: a file's times
+/// can be set to anything, and that standard has no words for them.
+Json json_time(std::int64_t seconds);
+
+/// A time for people: the time of day when it was today, then the day, then the year. "@SECONDS" for one outside of the
+/// years 0 to 9999.
+std::string time_text(std::int64_t seconds);
+
 struct Column {
     const char* title;  ///< as in the heading and after -o
     const char* key;    ///< in JSON

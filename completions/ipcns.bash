@@ -20,7 +20,7 @@ _ipcns_options() { # COMMAND
     identify) printf '%s\n' -o --output -n --noheadings -J --json -h --help ;;
     monitor) printf '%s\n' -J --json -h --help ;;
     show) printf '%s\n' -o --output -n --noheadings -J --json -a --all --holders -t --time -p --pid -c --creator -b \
-        --bytes --summary --ipcs -q --quiet -h --help ;;
+        --bytes -u --summary -l --limits --ipcs -q --quiet -h --help ;;
     make) printf '%s\n' --size --count --limit --mode --value --huge --noreserve --lock --allocate --owner --exclusive \
         -J --json -v --verbose -h --help ;;
     remove) printf '%s\n' --kind --owner --older-than --orphans --key --all --force -y --yes --dry-run -o --output \

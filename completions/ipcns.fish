@@ -218,7 +218,8 @@ complete -c ipcns -n '__ipcns_options show' -l holders -d 'who maps it, has it o
 complete -c ipcns -n '__ipcns_options show' -s t -l time -d times
 complete -c ipcns -n '__ipcns_options show' -s p -l pid -d 'processes that made it and used it last'
 complete -c ipcns -n '__ipcns_options show' -s c -l creator -d 'owners and creators'
-complete -c ipcns -n '__ipcns_options show' -l summary -d 'how many, and how much of the limits'
+complete -c ipcns -n '__ipcns_options show' -s u -l summary -d 'how many, and how much of the limits'
+complete -c ipcns -n '__ipcns_options show' -s l -l limits -d 'with --ipcs: the limits'
 complete -c ipcns -n '__ipcns_options show' -l ipcs -d 'just as ipcs prints it'
 
 # The program

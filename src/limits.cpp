@@ -163,7 +163,7 @@ std::string bounds(const LimitKey& key) {
     if (key.numbers != 1) return bounds(sem_parts.back());
     const std::string name(key.name);
     if (key.most == 1) return name + " is 0 or 1";
-    if (key.most == most_ever)
+    if (key.most == most_ever && key.least == 0) // the size of a message has the same bound by chance
         return name + " takes 0 to " + std::to_string(most_objects) + " (after a boot with ipcmni_extend " +
                std::to_string(most_ever) + ")";
     return name + " takes " + std::to_string(key.least) + " to " + std::to_string(key.most);

@@ -264,8 +264,9 @@ State state_of(const PosixQueueRecord& queue, const Holders* holders, bool some_
 
 State state_of(const NamedSemaphoreRecord& semaphore, const Holders* holders, bool some_unseen) {
     const State state = state_of_file(holders, some_unseen);
-    // The count is in the file: a waiter that was killed may have left itself in it.
-    const bool counted = semaphore.waiters.value_or(0) != 0 && state != State::orphan;
+    // The count is in the file: a waiter that was killed may have left itself in it. So it is only believed of one that
+    // somebody has.
+    const bool counted = semaphore.waiters.value_or(0) != 0 && state == State::in_use;
     return counted || any_waits(holders, {Waiter::For::futex}) ? State::waiting : state;
 }
 
@@ -300,11 +301,12 @@ std::shared_ptr<const HolderIndex> find_holders(const std::vector<const Objects*
 void find_states(const std::vector<Objects*>& all, const LookOptions& options) {
     if (!options.states && !options.holders) return;
     const auto index = find_holders({all.begin(), all.end()}, options);
-    const std::size_t hidden = index ? index->unseen() : 0;
-    const bool some_unseen = index && (hidden != 0 || index->incomplete());
+    const bool hidden = index && index->incomplete();
+    const bool some_unseen = index && (index->unseen() != 0 || hidden);
     Running running;
     for (Objects* objects : all) {
-        objects->unseen_processes = hidden;
+        objects->unseen_processes = index ? index->unseen() + index->unread() : 0;
+        objects->hidden_processes = hidden;
         objects->index = index;
         const auto each = [&](auto& items, auto key_of, auto state) {
             for (auto& seen : items) {

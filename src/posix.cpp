@@ -849,11 +849,15 @@ Fd open_shared_folder() {
 void detail::posix_call_failed(const char* what) { fail(what); }
 
 PosixQueue PosixQueue::open(const std::string& name, Access access) {
-    (void)checked(Kind::queue, name);
+    // The kernel refuses what is no name, too (but never sees what stands behind a null byte). So what is wrong with it
+    // is only looked for then.
+    if (name.find('\0') != std::string::npos) (void)checked(Kind::queue, name);
     Fd queue = open_queue(name, static_cast<int>(access));
-    if (!queue && errno == ENOSYS) fail(ENODEV, doing("open", Kind::queue, name), no_queues_here);
-    if (!queue) fail(doing("open", Kind::queue, name));
-    return PosixQueue(std::move(queue));
+    if (queue) return PosixQueue(std::move(queue));
+    const int number = errno;
+    (void)checked(Kind::queue, name);
+    if (number == ENOSYS) fail(ENODEV, doing("open", Kind::queue, name), no_queues_here);
+    fail(number, doing("open", Kind::queue, name));
 }
 
 PosixQueue PosixQueue::open(int folder, const std::string& name, Access access) {

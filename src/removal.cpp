@@ -74,7 +74,8 @@ void choose_among(const Items& items, const Selection& selection, std::chrono::s
         }
         if (selection.unused_for) {
             const Moment last = used(record);
-            if (last && now - *last < *selection.unused_for) continue;
+            // Not their difference: a queue's time can be set to anything.
+            if (last && *last > now - *selection.unused_for) continue;
         }
         if (selection.orphans && seen.state != State::orphan) {
             if (seen.state == State::unknown) ++choice.unsure;

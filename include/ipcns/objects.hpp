@@ -136,8 +136,10 @@ struct IPCNS_API Objects {
     std::shared_ptr<const HolderIndex> index; ///< whose holders the records point to, if any was needed
     FilesUsage others;          ///< in its /dev/shm, but no objects: folders, links and the like
     std::vector<Unseen> unseen; ///< kinds and objects of which not all could be seen
-    /// Processes that may hold or wait for anything here, but could not be looked at.
+    /// Processes that may hold or wait for anything here, but could not be looked at, or not for what they wait.
     std::size_t unseen_processes = 0;
+    /// Processes were looked at, and this /proc leaves out those of others (hidepid), so that they were not even counted.
+    bool hidden_processes = false;
 
     [[nodiscard]] std::size_t count() const noexcept {
         return msg.size() + sem.size() + shm.size() + mq.size() + psem.size() + pshm.size();

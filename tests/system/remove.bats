@@ -242,6 +242,11 @@ hold() { # [ID]
     expect_equal "$(sort <<<"$output")" "$(printf 'shm:%s\n' "$leaked" "$other" | sort)"
     ipcns remove "$name" --orphans --kind shm --yes
     expect_equal "$(ids shm)" "$(printf '%s\n' "$held" "$made" | sort -n | paste -sd ' ')"
+    # What is the same in show is said as there.
+    columns=OBJECT,KIND,OWNER,UID,MODE,SIZE,STATE
+    expect_equal "$(ipcns remove "$name" --all --dry-run --json -o "$columns" | jq -cS '.would_remove | sort_by(.object)')" \
+        "$(ipcns show "$name" -q --json -o "$columns" | jq -cS '.shm | sort_by(.object)')"
+    ipcns show "$name" -q -n -o STATE | grep -q 'in use'
     # Attached since long ago is in use, too.
     sleep 1.1
     run --separate-stderr ipcns remove "$name" --older-than 1s --kind shm --yes

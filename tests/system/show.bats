@@ -104,6 +104,15 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
     grep -qxE ' +1 +0 +- +0 +0' <<<"$output"
     run -0 ipcns show "$name" psem:/lock -q
     grep -qxE 'VALUE +1' <<<"$output"
+    # Who holds it is said of one object, and as JSON; columns that are asked for are shown alone.
+    hold shm 0
+    run -0 ipcns show "$name" shm:0 -q
+    grep -qxE 'HOLDERS +1' <<<"$output"
+    grep -qE "^  $pid \\(.*\\) maps 4K$" <<<"$output"
+    ipcns show "$name" shm:0 -q --json | jq -e --argjson p "$pid" '.shm[0] | .holders.mappings[0].pid == $p and .attached == 1'
+    ipcns show "$name" shm:0 -q --json -o OBJECT | jq -e '.shm == [{"object": "shm:0"}]'
+    run -0 ipcns show "$name" shm:0 -c -q
+    [[ ${lines[0]} =~ ^OBJECT\ MODE\ OWNER && ${#lines[@]} == 2 ]]
     run -1 --separate-stderr ipcns show "$name" shm:7 shm:0 mq:/none -q
     grep -qxE 'OBJECT +shm:0' <<<"$output"
     [[ $stderr == *'ipcns: show shm:7: there is no such object'* && $stderr == *'ipcns: show mq:/none: '* ]]
@@ -112,11 +121,17 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
 @test "--ipcs is what ipcs prints in there, byte for byte" {
     inside sh -c 'ipcmk -Q; ipcmk -Q -p 0; ipcmk -M 5M; ipcmk -M 77777 -p 0777; ipcmk -S 3; ipcmk -S 100' >made
     inside perl -e 'msgsnd(0, pack("l! a*", 5, "hello"), 0) || die; shmctl(0, 11, 0)' # SHM_LOCK, if we may
-    for options in '' -t -p -c '-t -b'; do
+    # Of its forms the last one counts.
+    for options in '' -t -p -c '-t -b' -u '-u -b' -l '-l -b' '-p -t' '-t -p' '-c -l' '-l -t' '-l -u' '-u -c'; do
         # shellcheck disable=SC2086 # several options
         diff <(ipcns exec "$name" -- env LC_ALL=C ipcs $options) <(LC_ALL=C ipcns show "$name" --ipcs $options)
     done
     diff <(ipcns exec "$name" -- env LC_ALL=C ipcs -m -s) <(LC_ALL=C ipcns show "$name" shm sem --ipcs)
+    # Limits of its own, and those of some kinds alone.
+    ipcns limits "$name" msgmni=12 shmmax=100M shmall=1000 semmni=7
+    LC_ALL=C ipcns show "$name" msg shm --ipcs --limits >limits
+    diff <(ipcns exec "$name" -- env LC_ALL=C ipcs -q -m -l) limits
+    grep -qx 'max seg size (kbytes) = 102400' limits
     diff <(ipcns exec "$name" -- env LC_ALL=C ipcs -u) <(LC_ALL=C ipcns show "$name" --ipcs --summary)
     for object in msg:0 shm:1 sem:1; do
         letter=${object:0:1}
@@ -127,6 +142,10 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
     run -1 ipcns show "$name" shm:77 --ipcs
     run -2 ipcns show "$name" --ipcs --json
     run -2 ipcns show "$name" --ipcs mq
+    run -2 ipcns show "$name" --ipcs -n
+    run -2 ipcns show "$name" --limits
+    run -2 ipcns show --all --summary
+    run -2 ipcns show "$name" shm:0 --limits --ipcs
 }
 
 @test "--holders: who maps, who has it open, who waits and for what" {
@@ -179,6 +198,15 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
     block '(65|220)' 'semop(0, pack("s s s", 0, -1, 0))'
     [[ $(state sem:0) == waiting ]]
     end_process "$pid"
+    # Who waits for a named semaphore is counted in its file; who is killed while it waits stays in that count.
+    inside "$programs/posix_ipc" make psem /o >made
+    hold psem /o
+    waits() { [[ $(state psem:/o) == waiting ]]; }
+    wait_until 10 waits
+    kill -KILL "$pid"
+    wait_until 10 gone "$pid"
+    [[ $(ipcns show "$name" psem -q -n -o WAITERS | tr -d ' ') == 1 ]]
+    [[ $(state psem:/o) == orphan || $(state psem:/o) == '?' ]]
 }
 
 @test "a process that got the number of the creator is not taken for it" {
@@ -235,9 +263,35 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
     run -0 ipcns show "$name" -q
     [[ $output != *$'\e'* && $output == *'mq:/e\x1b[31m new\nline "q" \xff\xfe\\'* ]]
     ipcns show "$name" -q --json --holders >json
-    jq -e '.mq | map(.name | length) | sort == [44, 256]' json || jq '.mq | map(.name)' json >&2
+    # A name that is not UTF-8 is an escaped one.
+    odd='/e\x1b[31m new\nline "q" \xff\xfe\\'
+    jq -e --arg odd "$odd" --arg long "$long" '(.mq | map(.name) | sort) == ([$odd, $long] | sort) and (.pshm | map(.name)) == [$odd]' json
     run -0 ipcns show "$name" -q "mq:$ODD"
     [[ $output == *'new\nline'* && $output != *$'\e'* ]]
+}
+
+# Sets a file's times of access and change to any number of seconds.
+set_times() { inside perl -e 'syscall(280, -100, $ARGV[0], pack("q4", $ARGV[1], 0, $ARGV[1], 0), 0) == 0 || die "$!"' "$@"; } # FILE SECONDS
+
+@test "a file's times can be anything: no year, no failure" {
+    [[ $(uname -m) == x86_64 ]] || skip 'knows the system calls of x86_64 only'
+    inside sh -c '"$1" make pshm /odd; "$1" make pshm /other' - "$programs/posix_ipc"
+    for seconds in 9223372036854775807 -9223372036854775808 67768036191694800 253402300800 -62167219201; do
+        set_times /dev/shm/odd "$seconds"
+        ipcns show "$name" pshm -q --json >json
+        jq -e '.pshm | length == 2 and (map(select(.name == "/odd"))[0] | .modified == null and .accessed == null and .born != null)' json
+        [[ $(ipcns show "$name" pshm -q -n -o OBJECT,MODIFIED | sed -nE 's|^pshm:/odd +||p') == "@$seconds" ]]
+        run -0 ipcns show "$name" -t -q
+        run -0 ipcns show "$name" pshm:/odd -q
+        run -0 ipcns show --all -t -q
+        run -0 ipcns remove "$name" --all --dry-run
+        run -0 ipcns remove "$name" --all --dry-run --json
+    done
+    # The last and the first second that have a year.
+    set_times /dev/shm/odd 253402300799
+    [[ $(field '.pshm[] | select(.name == "/odd") | .modified') == 9999-12-31T23:59:59Z ]]
+    set_times /dev/shm/odd -62167219200
+    [[ $(field '.pshm[] | select(.name == "/odd") | .modified') == 0000-01-01T00:00:00Z ]]
 }
 
 @test "a segment of 2^40 bytes, a set of 32,000, keys above 2^31, mode 0: nothing is touched, nothing goes wrong" {
@@ -261,10 +315,13 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
         setpriv --reuid 4321 --clear-groups ipcmk -Q >made
         "$1" show msg -q -n -o OWNER,UID
         unshare --user --map-root-user "$1" show msg -q -n -o OWNER,CREATOR,GROUP
-        unshare --user --map-root-user "$1" show msg -q --json | jq -c ".msg[0] | [.owner, .uid]"' - "$IPCNS"
+        unshare --user --map-root-user "$1" show msg -q --json | jq -c ".msg[0] | [.owner, .uid]"
+        unshare --user --map-root-user "$1" remove self msg:0 --dry-run -n -o OWNER
+        unshare --user --map-root-user "$1" remove self msg:0 --dry-run --json | jq -c ".would_remove[0].owner"' - "$IPCNS"
     [[ ${lines[0]} == '4321 4321' ]]
     [[ $(tr -s ' ' <<<"${lines[1]}") == 'unmapped unmapped root' ]]
     [[ ${lines[2]} == '[null,65534]' ]]
+    [[ ${lines[3]} == unmapped && ${lines[4]} == null ]]
     # A creator in a pid namespace that is not ours to see.
     run -0 ipcns run --ipc-only -- sh -c 'ipcmk -M 4096 >made; unshare --pid --fork --mount-proc "$1" show shm -q -n -o CPID,STATE' - "$IPCNS"
     [[ $(tr -s ' ' <<<"$output") == *'- ?' ]]
@@ -281,8 +338,24 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
     run -0 ipcns exec "$name" -- setpriv --reuid "$other" --clear-groups "$open/bin/ipcns" show sem -n -o OBJECT,VALUES
     expect_in_output 'sem:0 ?'
     expect_in_output '1 of sem not seen: only who may read a set'
-    run -0 ipcns exec "$name" -- unshare --mount sh -c 'mount -t proc -o hidepid=2 proc /proc && exec setpriv --reuid "$1" --clear-groups "$2" show sem shm --json' - "$other" "$open/bin/ipcns"
-    jq -e '.sem | length == 1' <<<"$output"
+    # A kind that cannot be looked at: it is not said that there is no such object.
+    run -1 --separate-stderr ipcns exec "$name" -- unshare --user --map-root-user --mount sh -c '
+        [ ! -d /dev/mqueue ] || mount -t tmpfs none /dev/mqueue; exec setpriv --bounding-set=-all --inh-caps=-all "$1" show self mq:/mine' - "$IPCNS"
+    [[ $stderr == *'ipcns: show mq:/mine: it could not be looked at: '* && $stderr != *'no such object'* ]]
+    # Whose processes are left out: not counted, but said. (The group 0 sees them all the same.)
+    hidden() {
+        ipcns exec "$name" -- unshare --mount bash -c 'mount -t proc -o hidepid=2 proc /proc && exec setpriv "$@"' - \
+            --reuid "$other" --regid "$(id -g "$other")" --clear-groups "$open/bin/ipcns" show "$@"
+    }
+    for words in '--holders sem shm' sem:0 --all; do
+        # shellcheck disable=SC2086 # words
+        run -0 --separate-stderr hidden $words
+        [[ $output == *'sem:0'* && $stderr == *'ipcns: /proc leaves out processes of other users'* ]]
+        # shellcheck disable=SC2086 # words
+        run -0 --separate-stderr hidden $words --json
+        jq -e '.hidden_processes' <<<"$output"
+    done
+    ipcns show "$name" --json | jq -e '.hidden_processes == false'
 }
 
 @test "words that make no sense are refused before anything is done" {

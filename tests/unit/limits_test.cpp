@@ -507,6 +507,14 @@ TEST(Limits, AllOrNone) {
                 EXPECT_NE(hint.find(" takes "), hint.find(" is 0 or 1")) << hint;
                 EXPECT_EQ(all_raw_values(), before);
             }
+            // And what would be right.
+            for (const auto& [wrong, right] :
+                 {std::pair{"msgsize_max=127"sv, "msgsize_max takes 128 to 16777216"sv},
+                  {"msgsize_default=16777217"sv, "msgsize_default takes 128 to 16777216"sv},
+                  {"msg_max=0"sv, "msg_max takes 1 to 65536"sv},
+                  {"sem=1,2,3,99999999"sv, "semmni takes 0 to 32768 (after a boot with ipcmni_extend"sv},
+                  {"shm_rmid_forced=2"sv, "shm_rmid_forced is 0 or 1"sv}})
+                EXPECT_NE(set_error({Limit::parse(wrong)}).second.find(right), std::string::npos) << wrong;
             EXPECT_EQ(set_error({{find_limit_key("shmmax"), "4K 5"}}).first, EINVAL);
             EXPECT_EQ(all_raw_values(), before);
             // What only the kernel refuses: more objects than it was booted for, when others were set before.

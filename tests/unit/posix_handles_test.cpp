@@ -213,7 +213,12 @@ TEST_F(PosixQueues, ASignalDoesNotEndAWait) {
 TEST_F(PosixQueues, WhatIsWrongIsSaid) {
     run([] {
         EXPECT_EQ(number_of([] { (void)PosixQueue::open("/nowhere"); }), ENOENT);
-        EXPECT_THROW((void)PosixQueue::open("nowhere"), UsageError);
+        ASSERT_TRUE(make_posix_queue("/q"));
+        for (const auto& name : {std::string("nowhere"), std::string(), std::string("/"), std::string("/a/b"),
+                                 std::string("/."), std::string("/.."), "/" + std::string(256, 'x'),
+                                 std::string("/q\0", 3), std::string("/q\0x", 4)})
+            EXPECT_THROW((void)PosixQueue::open(name), UsageError) << name;
+        ASSERT_EQ(::mq_unlink("/q"), 0);
         PosixQueue queue = PosixQueue::create("/q", {}, 1, 8);
         std::array<std::byte, 8> room{};
         EXPECT_EQ(number_of([&] { queue.send(bytes_of("123456789")); }), EMSGSIZE);
