@@ -3,6 +3,7 @@
 #include "early.hpp"
 #include "front.hpp"
 
+#include <ipcns/inventory.hpp>
 #include <ipcns/registry.hpp>
 #include <ipcns/text.hpp>
 
@@ -174,6 +175,11 @@ int run_supervised(Options& options) {
         }
     }
     if (options.verbose) {
+        // Where there was nothing to remove, nobody has been looked for yet.
+        if (left.inside.empty() && !registry) {
+            left.inside = processes_inside(*id);
+            std::erase(left.inside, ::getpid());
+        }
         if (left.inside.empty())
             say("namespace " + std::to_string(id->inode) + " gone; removed " + describe(left));
         else
