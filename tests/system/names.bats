@@ -612,6 +612,42 @@ delete_all() {
 }
 
 # bats test_tags=user
+@test "the keepers of all names of a namespace are set apart, wherever they are among its processes" {
+    need_userns
+    name=$(unique_name) second=$(unique_name) late=$(unique_name)
+    ipcns create "$name"
+    ipcns attach "$second" "$name"
+    stay ipcns run --
+    ipcns attach "$late" "$pid"
+    run ipcns list -n -o NAME,PROCS,PID,HELD
+    grep -qE "^($name,$second|$second,$name) +0 +- +keeper" <<<"$output"
+    grep -qE "^$late +1 +$pid +process,keeper" <<<"$output"
+    run ipcns pids "$name"
+    expect_output ''
+    # Nobody is inside, then; and the other name is not for --kill to end.
+    run --separate-stderr ipcns delete --kill "$second"
+    expect_status 0
+    expect_equal "$output$stderr" ''
+    ipcns attach "$second" "$name"
+    run --separate-stderr ipcns delete --kill "$name"
+    expect_status 0
+    expect_equal "$output$stderr" ''
+    ipcns exec "$second" -- true
+}
+
+@test "delete empties what create made, also where it has another name" {
+    need_names
+    name=$(unique_name) second=$(unique_name)
+    ipcns create "$name"
+    ipcns exec "$name" -- ipcmk --queue
+    ipcns attach "$second" "$name"
+    run --separate-stderr ipcns delete -v "$name"
+    expect_status 0
+    expect_equal "$stderr" "ipcns: $name deleted; removed 1 message queue"
+    [[ -z $(ipcns exec "$second" -- sed 1d /proc/sysvipc/msg) ]]
+}
+
+# bats test_tags=user
 @test "in a pid namespace that does not show its keeper a name is not taken for dead" {
     need_userns
     name=$(unique_name)
