@@ -74,6 +74,27 @@ less_caps='setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin'
     expect_hint 'max_ipc_namespaces'
 }
 
+@test "of the limits on namespaces the message names the one that is reached" {
+    need_userns
+    need setpriv
+    for kind in ipc mnt pid net uts; do
+        run --separate-stderr below "echo 0 >/proc/sys/user/max_${kind}_namespaces; \"\$IPCNS\" run --strict touch made"
+        expect_status 125
+        expect_hint "user.max_${kind}_namespaces is reached, which is 0 here"
+        # The same without privileges, where a user namespace is asked for as well.
+        run --separate-stderr below "echo 0 >/proc/sys/user/max_${kind}_namespaces
+            $no_caps \"\$IPCNS\" run --strict touch made"
+        expect_status 125
+        expect_hint "user.max_${kind}_namespaces is reached, which is 0 here"
+    done
+    # Room for one user namespace, where --limit takes two.
+    run --separate-stderr below "echo 1 >/proc/sys/user/max_user_namespaces
+        $less_caps \"\$IPCNS\" run true && $less_caps \"\$IPCNS\" run --limit shmmni=9 touch made"
+    expect_status 125
+    expect_hint 'user.max_user_namespaces is reached, which is 1 here'
+    [[ ! -e made ]]
+}
+
 @test "no user namespaces in a chroot, as in a container that forbids them" {
     need_userns
     need setpriv
@@ -248,8 +269,23 @@ bare_dev='mkdir dev && mount -t tmpfs tmpfs dev || exit
         if [[ $status == 0 && $command == run* ]]; then continue; fi
         [[ $status == 1 || $status == 125 ]]
         expect_output ''
-        expect_error 'ipcns: '
+        expect_error /proc
+        [[ $command == run* ]] || expect_hint 'mount'
     done
+}
+
+@test "a /proc that cannot be written" {
+    need_userns
+    need setpriv
+    export XDG_RUNTIME_DIR=$work/runtime
+    mkdir -m 700 "$XDG_RUNTIME_DIR"
+    for command in 'run touch made' 'create x' 'run --strict touch made'; do
+        run --separate-stderr below "mount --rbind /proc /proc && mount -o remount,bind,ro /proc && $less_caps \"\$IPCNS\" $command"
+        [[ $status == 125 || ($status == 1 && $command == create*) ]]
+        expect_error 'Read-only file system'
+        expect_hint '/proc is read-only here'
+    done
+    [[ ! -e made ]]
 }
 
 @test "the command without its helper programs" {
