@@ -96,11 +96,12 @@ std::string folder_hint(const Registry& registry, int number) {
 // The lock of a registry, held as long as the object lives.
 class Lock {
 public:
-    explicit Lock(int folder)
+    Lock(const Registry& registry, int folder)
         : file_(::openat(folder, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600)) {
-        if (!file_) fail("open the lock of the registry");
+        const auto path = registry.folder() / ".lock";
+        if (!file_) fail("open " + path.string(), folder_hint(registry, errno));
         while (::flock(file_.get(), LOCK_EX) != 0) {
-            if (errno != EINTR) fail("lock the registry");
+            if (errno != EINTR) fail("lock " + path.string());
         }
     }
 
@@ -367,18 +368,16 @@ void Registry::prepare() const {
     const std::string what = "make the folder " + folder_.string();
     const bool mounts = holding_ == Holding::mounts;
     if (::mkdir(folder_.c_str(), mounts ? 0755 : 0700) != 0 && errno != EEXIST)
-        fail(what, errno == EROFS    ? "names are kept there: it must be writable"
-                   : errno == ENOENT ? "the folder above it is missing; is XDG_RUNTIME_DIR right?"
-                                     : "");
+        fail(what, folder_hint(*this, errno));
     const Fd folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     struct stat about {};
-    if (!folder || ::fstat(folder.get(), &about) != 0) fail("open the folder " + folder_.string());
+    if (!folder || ::fstat(folder.get(), &about) != 0)
+        fail("open the folder " + folder_.string(), folder_hint(*this, errno));
     if (about.st_uid != ::geteuid() || (about.st_mode & 022) != 0)
-        fail(EPERM, "use the folder " + folder_.string(),
-             "it must belong to you and be writable by nobody else");
+        fail(EPERM, "use the folder " + folder_.string(), folder_hint(*this, EPERM));
     if (!mounts) return;
     if (is_mount_root(folder.get())) return;
-    const Lock lock(folder.get());
+    const Lock lock(*this, folder.get());
     // Looked up again: somebody else may have done it while we waited.
     const Fd now(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (now && is_mount_root(now.get())) return;
@@ -399,7 +398,7 @@ Fd Registry::add(std::string_view name, const CreateOptions& options, const Plac
     prepare();
     const Fd folder = open_registry(*this);
     if (!folder) fail("open the folder " + folder_.string());
-    const Lock lock(folder.get());
+    const Lock lock(*this, folder.get());
     sweep(*this, folder.get());
     if (exists(folder.get(), wanted.c_str())) {
         if (open_name(*this, folder.get(), wanted))
@@ -541,13 +540,13 @@ Leftovers Registry::remove(std::string_view name, const DeleteOptions& options) 
     const std::string hidden = hidden_name(".old-");
     std::optional<Opened> opened;
     {
-        const Lock lock(folder.get());
+        const Lock lock(*this, folder.get());
         opened = open_name(*this, folder.get(), wanted);
         if (::renameat(folder.get(), wanted.c_str(), folder.get(), hidden.c_str()) != 0)
             fail(what, errno == ENOENT ? "somebody else has deleted it just now" : "");
     }
     Rollback finish([&] {
-        const Lock lock(folder.get());
+        const Lock lock(*this, folder.get());
         dispose(folder.get(), hidden);
         sweep(*this, folder.get());
     });

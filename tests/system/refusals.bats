@@ -164,6 +164,41 @@ less_caps='setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin'
     expect_status 1
     expect_error /run
     [[ ! -e made ]]
+    # With names in it from before.
+    for command in 'create y' 'delete x' 'attach y x'; do
+        run --separate-stderr apart '"$IPCNS" create x || exit 9
+            mount -o remount,ro /run; "$IPCNS" exec x -- echo works; "$IPCNS" '"$command"
+        expect_status 1
+        expect_output works
+        expect_error /run/ipcns/.lock
+        expect_hint writable
+    done
+}
+
+# bats test_tags=user
+@test "a runtime folder that cannot be written" {
+    need_userns
+    ipcns create here
+    ipcns delete here
+    for command in 'create x' 'run --name x -- touch made'; do
+        run --separate-stderr below 'mount --bind "$XDG_RUNTIME_DIR" "$XDG_RUNTIME_DIR" &&
+            mount -o remount,bind,ro "$XDG_RUNTIME_DIR" && "$IPCNS" '"$command"
+        [[ $status == 125 || ($status == 1 && $command == create*) ]]
+        expect_error "$XDG_RUNTIME_DIR/ipcns/.lock"
+        expect_hint XDG_RUNTIME_DIR
+    done
+    [[ ! -e made ]]
+}
+
+# bats test_tags=root
+@test "root of a user namespace without a mount namespace of its own" {
+    need_userns
+    run --separate-stderr apart '"$IPCNS" create x && "$IPCNS" delete x || exit 9
+        unshare --user --map-root-user "$IPCNS" run -- echo works
+        unshare --user --map-root-user "$IPCNS" create x'
+    expect_status 1
+    expect_output works
+    expect_hint 'unshare --mount'
 }
 
 # bats test_tags=root
