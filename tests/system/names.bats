@@ -807,6 +807,28 @@ lines_of() { # NAME FILE
     done
 }
 
+@test "monitor ends when its output cannot be written" {
+    need_names
+    name=$(unique_name)
+    for option in '' --json; do
+        # shellcheck disable=SC2086 # none or one
+        "$IPCNS" monitor $option >/dev/full 2>errors 3>\&- &
+        watcher=$!
+        remember_pid "$watcher"
+        tries=0
+        until gone "$watcher"; do
+            ((++tries <= 500))
+            ipcns create "$name"
+            ipcns delete "$name"
+        done
+        status=0
+        wait "$watcher" || status=$?
+        expect_status 1
+        stderr=$(<errors)
+        expect_error 'write to standard output: No space left on device'
+    done
+}
+
 # bats test_tags=user
 @test "monitor works before there is a registry" {
     need_userns
