@@ -712,6 +712,11 @@ delete_all() {
     run --separate-stderr ipcns identify 999999999
     expect_status 1
     expect_error 999999999
+    for word in x 12x 0 -1 99999999999; do
+        run --separate-stderr ipcns identify -- "$word"
+        expect_status 2
+        expect_error "'$word' is not a process id"
+    done
 }
 
 @test "pids lists who is inside, by every kind of target" {
