@@ -128,6 +128,23 @@ less_caps='setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin'
     [[ -z $(find "$XDG_RUNTIME_DIR" -mindepth 2 ! -name .lock) ]]
 }
 
+# bats test_tags=root
+@test "tests that need what root has not got are skipped, and say what would allow them" {
+    need setpriv
+    test_one=("$IPCNS_TREE/tests/system/run-test")
+    # shellcheck disable=SC2086 # words
+    run $less_caps "${test_one[@]}" root "$IPCNS_BUILD" smoke.bats '--version prints the name and the version' 3>&-
+    expect_status 77
+    expect_in_output 'skipped: needs CAP_SYS_ADMIN'
+    run "${test_one[@]}" root "$IPCNS_BUILD" smoke.bats '--version prints the name and the version' 3>&-
+    expect_status 0
+    need_userns
+    # No number but root's.
+    run unshare --user --map-root-user "${test_one[@]}" user "$IPCNS_BUILD" smoke.bats '--version prints the name and the version' 3>&-
+    expect_status 77
+    expect_in_output 'skipped: the account'
+}
+
 @test "root of a user namespace, as in a rootless container" {
     need_userns
     export XDG_RUNTIME_DIR=$work/runtime
