@@ -5,6 +5,7 @@
 #include <ipcns/registry.hpp>
 #include <ipcns/text.hpp>
 
+#include <signal.h>
 #include <unistd.h>
 
 namespace ipcns::cli {
@@ -34,6 +35,11 @@ void say_place(const Place& place, const LaunchOptions& launch) {
                                                  : ", with the caller's own /dev/shm"));
 }
 
+// By the terminal, a shell or a service manager: then all of it is meant, and not the program in one namespace.
+bool is_told_to_end(int signal) {
+    return signal == SIGINT || signal == SIGQUIT || signal == SIGTERM || signal == SIGHUP;
+}
+
 // Each one in turn, as a child. The status is that of the last one that did not end well, or 0.
 int exec_in_all(const ProgramOptions& options, bool quiet) {
     const Registry registry = Registry::of_caller();
@@ -47,7 +53,12 @@ int exec_in_all(const ProgramOptions& options, bool quiet) {
             if (options.verbose) say_place(place, launch);
             const Supervisor supervisor;
             Child child = supervisor.launch(launch);
-            if (const int own = supervisor.wait(child).shell_status(); own != 0) status = own;
+            const ExitStatus ended = supervisor.wait(child);
+            if (ended.shell_status() != 0) status = ended.shell_status();
+            if (is_told_to_end(ended.signal)) {
+                if (ended.signal == SIGINT) end_by_interrupt();
+                break;
+            }
         } catch (const Error& error) {
             complain(error);
             status = status_of(error);
@@ -118,7 +129,11 @@ int exec_command(int argc, char** argv) {
         throw UsageError("which namespace? TARGET is missing",
                          "ipcns exec --help; `ipcns list` shows what there is");
     const Target target = Target::parse(argv[next++]);
-    if (next < argc && std::string_view(argv[next]) == "--") ++next;
+    if (next < argc && std::string_view(argv[next]) == "--")
+        ++next;
+    else if (next < argc && argv[next][0] == '-')
+        throw UsageError(escape(argv[next]) + " comes after TARGET",
+                         "options come before it; a COMMAND of that name comes after --");
     options.set_program(argc, argv, next);
     const Place place = resolve(target);
     options.launch.place = &place;

@@ -4,6 +4,8 @@
 
 #include <ipcns/text.hpp>
 
+#include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -13,6 +15,17 @@ namespace ipcns::cli {
 int status_of(const Error& error) {
     const auto* program = dynamic_cast<const ProgramError*>(&error);
     return program != nullptr ? program->shell_status() : own_failure;
+}
+
+void end_by_interrupt() {
+    const Fd terminal(::open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY));
+    if (!terminal || ::tcgetpgrp(terminal.get()) != ::getpgrp()) return;
+    ::signal(SIGINT, SIG_DFL);
+    ::kill(::getpid(), SIGINT);
+    sigset_t one;
+    ::sigemptyset(&one);
+    ::sigaddset(&one, SIGINT);
+    ::sigprocmask(SIG_UNBLOCK, &one, nullptr);
 }
 
 void say(const std::string& text) { write_text(STDERR_FILENO, "ipcns: " + text + "\n"); }

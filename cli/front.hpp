@@ -28,6 +28,10 @@ extern const char* const exec_help;
 /// What an error means to a shell: 126 or 127 for a program that cannot be run, else 125.
 int status_of(const Error& error);
 
+/// Where Ctrl-C has ended the program: ends by SIGINT as well. The shell that waits for us sees it as the end of its loop
+/// or script only then; `$?` is 130 in either case. Returns where there is no terminal that it can have come from.
+void end_by_interrupt();
+
 /// A line of -v.
 void say(const std::string& text);
 

@@ -3,10 +3,13 @@
 #include "table.hpp"
 #include "tool.hpp"
 
+#include <ipcns/text.hpp>
+
 #include <fmt/core.h>
 
 #include <unistd.h>
 
+#include <charconv>
 #include <memory>
 
 namespace ipcns::cli {
@@ -17,15 +20,25 @@ struct Options {
                    {"NAME", "name", false, "its registered name; host for that of process 1"},
                    {"PID", "pid", true, "the process"}},
                   "NS,NAME"};
-    int pid = 0;
+    std::string pid;
 };
 
+pid_t parse_pid(const std::string& text) {
+    pid_t pid = 0;
+    const char* last = text.data() + text.size();
+    const auto [end, error] = std::from_chars(text.data(), last, pid);
+    if (error != std::errc() || end != last || pid <= 0)
+        throw UsageError(fmt::format("'{}' is not a process id", escape(text)));
+    return pid;
+}
+
 void identify(const Options& options) {
-    const NamespaceId id = (options.pid != 0 ? Namespace::from_pid(options.pid) : Namespace::current()).id();
+    const pid_t given = options.pid.empty() ? 0 : parse_pid(options.pid);
+    const NamespaceId id = (given != 0 ? Namespace::from_pid(given) : Namespace::current()).id();
     const auto names = names_by_id(visible_names());
     const auto name = names.find(id);
     const bool is_host = Namespace::host_id() == id;
-    const pid_t pid = options.pid != 0 ? options.pid : ::getpid();
+    const pid_t pid = given != 0 ? given : ::getpid();
     const std::vector<Cell> row{{std::to_string(id.inode), id.inode},
                                 {name != names.end() ? name->second
                                  : is_host           ? "host"
@@ -44,7 +57,7 @@ void add_identify(CLI::App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "identify", "Say which namespace you (or process PID) are in, and its name if it has one.");
-    command->add_option("PID", options->pid, "a process id")->check(CLI::PositiveNumber);
+    command->add_option("PID", options->pid, "a process id");
     options->format.add_to(*command);
     command->callback([options] { identify(*options); });
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <climits>
 #include <cstdlib>
 #include <cstring>
@@ -54,6 +55,7 @@ std::string_view nearest_command(std::string_view word) {
 [[noreturn]] void become_helper(const char* program, char** argv) {
     char self[PATH_MAX];
     const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self - 1);
+    const int unseen = errno;
     std::vector<std::string> places;
     if (length > 0) {
         const auto folder =
@@ -62,6 +64,11 @@ std::string_view nearest_command(std::string_view word) {
     }
     places.push_back(std::string(IPCNS_LIBEXECDIR "/") + program);
     for (const auto& place : places) ::execv(place.c_str(), argv);
+    if (length <= 0) {
+        complain("find where ipcns is installed: read /proc/self/exe: " + std::string(std::strerror(unseen)),
+                 "is /proc mounted?");
+        std::exit(1);
+    }
     complain(std::string("start ") + places.front() + ": " + std::strerror(errno),
              "a part of ipcns is missing: install it again");
     std::exit(1);

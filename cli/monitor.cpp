@@ -52,7 +52,7 @@ void print(const Options& options, const char* event, const Registry& registry, 
     } else {
         fmt::print("{} {}\n", event, name);
     }
-    std::fflush(stdout);
+    if (std::fflush(stdout) != 0) throw Error(errno, "write to standard output");
 }
 
 void watch(int inotify, std::vector<Watched>& all, const Registry& registry) {

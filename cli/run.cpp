@@ -3,10 +3,10 @@
 #include "early.hpp"
 #include "front.hpp"
 
+#include <ipcns/inventory.hpp>
 #include <ipcns/registry.hpp>
 #include <ipcns/text.hpp>
 
-#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -80,19 +80,6 @@ Options parse(int argc, char** argv) {
             "--name and --strict cannot be had together",
             "a name can be entered by others, who would not be in the strict run's other namespaces");
     return options;
-}
-
-// Ctrl-C has ended the program. The shell that waits for us sees it as the end of its loop or script only if we end by
-// the signal as well; `$?` is 130 in either case.
-void end_by_interrupt() {
-    const Fd terminal(::open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY));
-    if (!terminal || ::tcgetpgrp(terminal.get()) != ::getpgrp()) return;
-    ::signal(SIGINT, SIG_DFL);
-    ::kill(::getpid(), SIGINT);
-    sigset_t one;
-    ::sigemptyset(&one);
-    ::sigaddset(&one, SIGINT);
-    ::sigprocmask(SIG_UNBLOCK, &one, nullptr);
 }
 
 // The program may run already (early.cpp).
@@ -174,6 +161,11 @@ int run_supervised(Options& options) {
         }
     }
     if (options.verbose) {
+        // Where there was nothing to remove, nobody has been looked for yet.
+        if (left.inside.empty() && !registry) {
+            left.inside = processes_inside(*id);
+            std::erase(left.inside, ::getpid());
+        }
         if (left.inside.empty())
             say("namespace " + std::to_string(id->inode) + " gone; removed " + describe(left));
         else

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <iterator>
 #include <mutex>
 #include <string>
 #include <unordered_map>
@@ -144,14 +145,23 @@ void describe_first(int proc, InventoryEntry& entry) {
 }
 
 // A keeper is an ipcns-keeper: of the caller's own names the registry knows it for certain, of others' its name tells.
-// It is the lowest process inside, since nobody was there before it; its arguments say whether a closer look pays.
-void set_keeper_apart(int proc, InventoryEntry& entry) {
-    if (!entry.first || entry.first->command.find("ipcns-keeper ") == std::string::npos) return;
-    procfs::ProcessPath file(entry.first->pid);
-    if (procfs::read_start(proc, file("comm")) != "ipcns-keeper\n") return;
-    entry.keepers.push_back(entry.first->pid);
-    std::erase(entry.processes, entry.first->pid);
-    describe_first(proc, entry);
+// There is one for each name; that of a name that was attached is not the first process inside. Of the first, whose
+// command is known, its arguments say whether a closer look pays.
+void set_keepers_apart(int proc, InventoryEntry& entry) {
+    const auto is_keeper = [&](pid_t pid) {
+        if (entry.first && entry.first->pid == pid &&
+            entry.first->command.find("ipcns-keeper ") == std::string::npos)
+            return false;
+        return procfs::read_start(proc, procfs::ProcessPath(pid)("comm")) == "ipcns-keeper\n";
+    };
+    std::copy_if(entry.processes.begin(), entry.processes.end(), std::back_inserter(entry.keepers),
+                 is_keeper);
+    if (entry.keepers.empty()) return;
+    std::erase_if(entry.processes, [&](pid_t pid) {
+        return std::binary_search(entry.keepers.begin(), entry.keepers.end(), pid);
+    });
+    if (!entry.first || std::binary_search(entry.keepers.begin(), entry.keepers.end(), entry.first->pid))
+        describe_first(proc, entry);
 }
 
 Contents contents_inside() {
@@ -278,8 +288,10 @@ Inventory Inventory::take(const InventoryOptions& options) {
         }
     }
 
+    const ino_t host = options.keepers_apart ? Namespace::host_id().inode : 0;
     for (auto& entry : inventory.entries) {
-        if (options.keepers_apart) set_keeper_apart(proc.get(), entry);
+        // Most processes are in the host's, and no keeper is.
+        if (options.keepers_apart && entry.id.inode != host) set_keepers_apart(proc.get(), entry);
         if (!options.details) entry.first.reset();
     }
     if (options.contents) {

@@ -104,7 +104,8 @@ Fd borrow_shm(const Place& place, bool joins_user) {
     return copy;
 }
 
-void throw_report(const Report& report, const LaunchOptions& options, bool with_user) {
+// @p flags the namespaces that were to be made
+void throw_report(const Report& report, const LaunchOptions& options, unsigned long flags) {
     const std::string detail = report.detail != nullptr ? std::string(" ") + escape(report.detail) : "";
     switch (report.kind) {
     case Report::Kind::program:
@@ -115,8 +116,7 @@ void throw_report(const Report& report, const LaunchOptions& options, bool with_
     case Report::Kind::limit:
         fail(report.error, std::string("set the limit ") + report.what + "=" + report.detail,
              limit_hint(report.error, find_limit_key(report.what)));
-    case Report::Kind::refused:
-        fail(report.error, report.what + detail, refusal_hint(report.error, with_user));
+    case Report::Kind::refused: fail(report.error, report.what + detail, refusal_hint(report.error, flags));
     case Report::Kind::setup: break;
     }
     std::string hint;
@@ -125,10 +125,8 @@ void throw_report(const Report& report, const LaunchOptions& options, bool with_
     else if (report.error == EPERM && report.detail != nullptr && std::strcmp(report.detail, "/proc") == 0)
         hint =
             "a container that hides parts of /proc forbids new mounts of it; leave out --strict, or run it outside";
-    else if (report.error == EPERM && report.detail != nullptr &&
-             std::strstr(report.detail, "id_map") != nullptr)
-        hint =
-            "root may map itself only with CAP_SETFCAP (Linux 5.12): give it that or CAP_SYS_ADMIN, or be an ordinary user";
+    else if (std::strncmp(detail.c_str(), " /proc/self/", 12) == 0)
+        hint = user_map_hint(report.error);
     else if (report.error == ENODEV)
         hint = "this kernel lacks that file system";
     else if (report.error == ENOSYS)
@@ -169,6 +167,10 @@ struct Preparation {
             if (!parent) fail("open a pidfd of the parent process", "--die-with-parent needs Linux 5.3");
             plan.parent_pidfd = parent.get();
         }
+    }
+    /// The namespaces that are made on the way, as clone(2) has them.
+    [[nodiscard]] unsigned long asked_for() const {
+        return flags | plan.unshare | (with_user ? static_cast<unsigned long>(CLONE_NEWUSER) : 0);
     }
     Preparation(const Preparation&) = delete;
     Preparation& operator=(const Preparation&) = delete;
@@ -368,7 +370,7 @@ public:
         Fd queues(plan.queues);
         if (plan.report.error != 0) {
             reap(pid);
-            throw_report(plan.report, preparation.options, preparation.with_user);
+            throw_report(plan.report, preparation.options, preparation.asked_for());
         }
         Child child = finish(preparation, pid, std::move(ipc), std::move(shm), std::move(queues));
         child.program_ = std::move(program);
@@ -401,7 +403,7 @@ public:
         while (receive(ours.get(), message, fds)) {
             if (message.kind == Message::Kind::failed) {
                 reap(pid);
-                throw_report(message.report, preparation.options, preparation.with_user);
+                throw_report(message.report, preparation.options, preparation.asked_for());
             }
             ready = ready || message.kind == Message::Kind::ready;
             if (ready && plan.strict) break; // else until the exec closes the socket
@@ -422,7 +424,7 @@ public:
 private:
     [[noreturn]] static void refuse(int number, const Preparation& preparation) {
         fail(number, "make the namespaces for " + escape(preparation.options.arguments[0]),
-             refusal_hint(number, preparation.with_user));
+             refusal_hint(number, preparation.asked_for()));
     }
 
     static Child finish(const Preparation& preparation, pid_t pid, Fd ipc, Fd shm, Fd queues) {
@@ -452,7 +454,7 @@ void replace(const LaunchOptions& options) {
     Plan& plan = preparation.plan;
     plan.unshare |= preparation.flags;
     become_program(plan);
-    throw_report(plan.report, options, preparation.with_user);
+    throw_report(plan.report, options, preparation.asked_for());
     std::abort(); // throw_report() always throws
 }
 

@@ -83,19 +83,21 @@ Namespace Namespace::create() {
     const UserMap map = make_user_map(::geteuid(), ::geteuid(), ::getegid(), ::getegid());
     Fd fd;
     bool born = false;
+    const unsigned long flags = CLONE_NEWIPC | (with_user ? static_cast<unsigned long>(CLONE_NEWUSER) : 0);
     try {
-        errand("make an IPC namespace",
-               CLONE_NEWIPC | (with_user ? static_cast<unsigned long>(CLONE_NEWUSER) : 0), [&] {
-                   born = true;
-                   if (with_user) {
-                       if (const char* file = write_user_map(map)) fail(std::string("write ") + file);
-                   }
-                   fd = open_link(AT_FDCWD, "/proc/self/ns/ipc");
-                   if (!fd) fail("open /proc/self/ns/ipc");
-               });
+        errand("make an IPC namespace", flags, [&] {
+            born = true;
+            if (with_user) {
+                if (const char* file = write_user_map(map))
+                    fail(std::string("write ") + file, user_map_hint(errno));
+            }
+            fd = open_link(AT_FDCWD, "/proc/self/ns/ipc");
+            if (!fd) fail("open /proc/self/ns/ipc", errno == ENOENT ? "is /proc mounted?" : "");
+        });
     } catch (const Error& error) {
+        if (born) throw;
         const int number = error.code().value();
-        fail(number, "make an IPC namespace", born ? error.hint() : refusal_hint(number, with_user));
+        fail(number, "make an IPC namespace", refusal_hint(number, flags));
     }
     return from_fd(std::move(fd));
 }
@@ -107,8 +109,9 @@ Namespace Namespace::from_pid(pid_t pid) {
     if (!fd) {
         // A zombie still has its folder, but no namespaces any more.
         if (errno == ENOENT) fail(ESRCH, of_process(pid));
-        fail(of_process(pid),
-             errno == EACCES || errno == EPERM ? "it belongs to somebody else: be that user, or root" : "");
+        fail(of_process(pid), errno != EACCES && errno != EPERM ? ""
+                              : ::geteuid() == 0 ? "it may do what you may not: CAP_SYS_PTRACE is needed"
+                                                 : "it belongs to somebody else: be that user, or root");
     }
     return from_fd(std::move(fd));
 }

@@ -485,7 +485,12 @@ bool give_name(const Fd& file, int folder, const std::string& name, const std::s
 
 Fd mount_queues() {
     Fd mount(new_mqueue());
-    if (!mount && errno != ENODEV) fail("mount the POSIX queues of a namespace");
+    if (!mount && errno != ENODEV)
+        fail("mount the POSIX queues of a namespace",
+             errno == EPERM
+                 ? "CAP_SYS_ADMIN is needed where this mount namespace belongs to: in a user namespace of "
+                   "your own, `unshare --mount` first"
+                 : "");
     return mount;
 }
 

@@ -80,14 +80,28 @@ std::string hidden_name(const char* prefix) {
 
 bool is_hidden(std::string_view name) { return name.starts_with(".new-") || name.starts_with(".old-"); }
 
+// What to do where a registry's folder cannot be used.
+std::string folder_hint(const Registry& registry, int number) {
+    const char* where =
+        registry.holding() == Registry::Holding::keeper ? ", or set XDG_RUNTIME_DIR to a folder that is" : "";
+    switch (number) {
+    case EROFS: return std::string("names are kept there: make it writable") + where;
+    case EPERM:
+    case EACCES: return std::string("it must belong to you and be writable by nobody else") + where;
+    case ENOENT: return "the folder above it is missing; is XDG_RUNTIME_DIR right?";
+    default: return {};
+    }
+}
+
 // The lock of a registry, held as long as the object lives.
 class Lock {
 public:
-    explicit Lock(int folder)
+    Lock(const Registry& registry, int folder)
         : file_(::openat(folder, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600)) {
-        if (!file_) fail("open the lock of the registry");
+        const auto path = registry.folder() / ".lock";
+        if (!file_) fail("open " + path.string(), folder_hint(registry, errno));
         while (::flock(file_.get(), LOCK_EX) != 0) {
-            if (errno != EINTR) fail("lock the registry");
+            if (errno != EINTR) fail("lock " + path.string());
         }
     }
 
@@ -254,6 +268,19 @@ bool is_dead(const Registry& registry, int folder, const std::string& name) {
     });
 }
 
+// Who is inside, without the caller and the keepers of the registry's names: one namespace may have several.
+std::vector<pid_t> others_inside(const Registry& registry, const Opened& opened) {
+    const NamespaceId id = opened.place.ipc.id();
+    auto inside = processes_inside(id);
+    std::erase(inside, ::getpid());
+    std::erase(inside, opened.keeper);
+    if (inside.empty() || registry.holding() == Registry::Holding::mounts) return inside;
+    for (const auto& name : registry.list()) {
+        if (name.id == id) std::erase(inside, name.keeper);
+    }
+    return inside;
+}
+
 // Clears up after the dead. Call it under the lock.
 void sweep(const Registry& registry, int folder) {
     for (const auto& name : entries_of(folder)) {
@@ -266,8 +293,7 @@ void sweep(const Registry& registry, int folder) {
         if (!own) continue;
         if (exists(own.get(), "lease") && !lease_is_held(own.get())) {
             const auto opened = open_name(registry, folder, name);
-            auto inside = opened ? processes_inside(opened->place.ipc.id()) : std::vector<pid_t>{};
-            if (opened) std::erase(inside, opened->keeper);
+            const auto inside = opened ? others_inside(registry, *opened) : std::vector<pid_t>{};
             if (inside.empty() && (opened || is_dead(registry, folder, name))) dispose(folder, name);
         } else if (registry.holding() == Registry::Holding::keeper && find_keeper(own.get()) == 0) {
             dispose(folder, name);
@@ -275,25 +301,22 @@ void sweep(const Registry& registry, int folder) {
     }
 }
 
-// Everything in a place's namespace, if nobody is inside but its keeper.
-Leftovers empty_place(const Opened& opened) {
+// Everything in a place's namespace, if nobody is inside but keepers.
+Leftovers empty_place(const Registry& registry, const Opened& opened) {
     Leftovers removed;
-    removed.inside = processes_inside(opened.place.ipc.id());
-    std::erase(removed.inside, opened.keeper);
-    std::erase(removed.inside, ::getpid());
+    removed.inside = others_inside(registry, opened);
     if (opened.attached || !removed.inside.empty()) return removed;
     return remove_contents(opened.place);
 }
 
 // Sends a signal to each process that is inside and waits for them to end, until the time is over. True when
 // nobody is left.
-bool end_processes(const Opened& opened, int signal, std::chrono::milliseconds patience) {
+bool end_processes(const Registry& registry, const Opened& opened, int signal,
+                   std::chrono::milliseconds patience) {
     const auto until = std::chrono::steady_clock::now() + patience;
     std::vector<pid_t> told;
     for (;;) {
-        auto inside = processes_inside(opened.place.ipc.id());
-        std::erase(inside, opened.keeper);
-        std::erase(inside, ::getpid());
+        const auto inside = others_inside(registry, opened);
         if (inside.empty()) return true;
         for (const pid_t pid : inside) {
             const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
@@ -317,12 +340,7 @@ bool end_processes(const Opened& opened, int signal, std::chrono::milliseconds p
             };
             if (left.count() > 0) ::poll(&polled, 1, static_cast<int>(left.count()));
         }
-        if (std::chrono::steady_clock::now() >= until) {
-            inside = processes_inside(opened.place.ipc.id());
-            std::erase(inside, opened.keeper);
-            std::erase(inside, ::getpid());
-            return inside.empty();
-        }
+        if (std::chrono::steady_clock::now() >= until) return others_inside(registry, opened).empty();
     }
 }
 
@@ -350,18 +368,16 @@ void Registry::prepare() const {
     const std::string what = "make the folder " + folder_.string();
     const bool mounts = holding_ == Holding::mounts;
     if (::mkdir(folder_.c_str(), mounts ? 0755 : 0700) != 0 && errno != EEXIST)
-        fail(what, errno == EROFS    ? "names are kept there: it must be writable"
-                   : errno == ENOENT ? "the folder above it is missing; is XDG_RUNTIME_DIR right?"
-                                     : "");
+        fail(what, folder_hint(*this, errno));
     const Fd folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     struct stat about {};
-    if (!folder || ::fstat(folder.get(), &about) != 0) fail("open the folder " + folder_.string());
+    if (!folder || ::fstat(folder.get(), &about) != 0)
+        fail("open the folder " + folder_.string(), folder_hint(*this, errno));
     if (about.st_uid != ::geteuid() || (about.st_mode & 022) != 0)
-        fail(EPERM, "use the folder " + folder_.string(),
-             "it must belong to you and be writable by nobody else");
+        fail(EPERM, "use the folder " + folder_.string(), folder_hint(*this, EPERM));
     if (!mounts) return;
     if (is_mount_root(folder.get())) return;
-    const Lock lock(folder.get());
+    const Lock lock(*this, folder.get());
     // Looked up again: somebody else may have done it while we waited.
     const Fd now(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (now && is_mount_root(now.get())) return;
@@ -382,7 +398,7 @@ Fd Registry::add(std::string_view name, const CreateOptions& options, const Plac
     prepare();
     const Fd folder = open_registry(*this);
     if (!folder) fail("open the folder " + folder_.string());
-    const Lock lock(folder.get());
+    const Lock lock(*this, folder.get());
     sweep(*this, folder.get());
     if (exists(folder.get(), wanted.c_str())) {
         if (open_name(*this, folder.get(), wanted))
@@ -516,25 +532,25 @@ Leftovers Registry::remove(std::string_view name, const DeleteOptions& options) 
         if (const auto opened = open_name(*this, folder.get(), wanted)) {
             if (opened->place.ipc.id() == Namespace::host_id())
                 fail(EPERM, what, "it names the host's own namespace: --kill would end every process");
-            if (!end_processes(*opened, SIGTERM, options.grace) &&
-                !end_processes(*opened, SIGKILL, std::chrono::seconds(10)))
+            if (!end_processes(*this, *opened, SIGTERM, options.grace) &&
+                !end_processes(*this, *opened, SIGKILL, std::chrono::seconds(10)))
                 fail(EBUSY, what, "processes inside do not end");
         }
     }
     const std::string hidden = hidden_name(".old-");
     std::optional<Opened> opened;
     {
-        const Lock lock(folder.get());
+        const Lock lock(*this, folder.get());
         opened = open_name(*this, folder.get(), wanted);
         if (::renameat(folder.get(), wanted.c_str(), folder.get(), hidden.c_str()) != 0)
             fail(what, errno == ENOENT ? "somebody else has deleted it just now" : "");
     }
     Rollback finish([&] {
-        const Lock lock(folder.get());
+        const Lock lock(*this, folder.get());
         dispose(folder.get(), hidden);
         sweep(*this, folder.get());
     });
-    return opened ? empty_place(*opened) : Leftovers{};
+    return opened ? empty_place(*this, *opened) : Leftovers{};
 }
 
 bool has_own_shm(const Place& place) {

@@ -3,16 +3,20 @@
 // map its own user and group once, after giving up setgroups(2).
 #include "usermap.hpp"
 
+#include "errand.hpp"
+#include "error.hpp"
 #include "procfs.hpp"
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 namespace ipcns {
 namespace {
@@ -32,6 +36,23 @@ bool write_text(const char* path, const char* text) noexcept {
 long setting(const char* path) {
     const auto text = procfs::read_file(AT_FDCWD, path, 64);
     return text ? std::strtol(text->c_str(), nullptr, 10) : -1;
+}
+
+// Which limit of user.max_*_namespaces keeps us from the namespaces of @p flags: the kernel only says that one does. If
+// each can be had, it was the second user namespace that was one too many. Empty when there is no telling.
+std::string exhausted_limit(unsigned long flags) {
+    constexpr std::pair<unsigned long, const char*> kinds[] = {
+        {CLONE_NEWUSER, "user"}, {CLONE_NEWIPC, "ipc"}, {CLONE_NEWNS, "mnt"},
+        {CLONE_NEWPID, "pid"},   {CLONE_NEWNET, "net"}, {CLONE_NEWUTS, "uts"}};
+    for (const auto& [kind, name] : kinds) {
+        if ((flags & kind) == 0) continue;
+        try {
+            errand("try a namespace", kind | (flags & CLONE_NEWUSER), [] {});
+        } catch (const Error& error) {
+            if (error.code().value() == ENOSPC || error.code().value() == EUSERS) return name;
+        }
+    }
+    return (flags & CLONE_NEWUSER) != 0 ? "user" : "";
 }
 
 } // namespace
@@ -65,12 +86,30 @@ const char* write_user_map(const UserMap& map) noexcept {
     return nullptr;
 }
 
-std::string refusal_hint(int number, bool with_user) {
+std::string user_map_hint(int number) {
+    switch (number) {
+    case ENOENT: return "is /proc mounted?";
+    case EROFS:
+        return "/proc is read-only here: mount it writable; a container should have a /proc of its own";
+    case EPERM:
+        return "root may map itself only with CAP_SETFCAP (Linux 5.12): give it that or CAP_SYS_ADMIN, or be an "
+               "ordinary user";
+    default: return {};
+    }
+}
+
+std::string refusal_hint(int number, unsigned long flags) {
+    const bool with_user = (flags & CLONE_NEWUSER) != 0;
     if (number == ENOSPC || number == EUSERS) {
         if (with_user && setting("/proc/sys/user/max_user_namespaces") == 0)
             return "user namespaces are switched off here: as root, sysctl user.max_user_namespaces=15000";
-        return "a limit on the number of namespaces is reached: see sysctl user.max_ipc_namespaces "
-               "user.max_user_namespaces user.max_mnt_namespaces; `ipcns list` shows who holds them";
+        const std::string limit = exhausted_limit(flags);
+        if (limit.empty()) return "a limit on the number of namespaces is reached: see sysctl user";
+        const std::string own =
+            std::to_string(setting(("/proc/sys/user/max_" + limit + "_namespaces").c_str()));
+        return "user.max_" + limit + "_namespaces is reached, which is " + own +
+               " here: as root, raise it with sysctl" +
+               (limit == "ipc" ? "; `ipcns list` shows who holds IPC namespaces" : "");
     }
     if (number == EINVAL)
         return "this kernel was built without IPC namespaces (CONFIG_IPC_NS) or user namespaces (CONFIG_USER_NS)";

@@ -31,7 +31,11 @@ const char* write_user_map(const UserMap& map) noexcept;
 
 /// What to do when the system refused to make a namespace with errno @p number: names the setting or the
 /// module.
-/// @p with_user whether a user namespace was asked for as well.
-std::string refusal_hint(int number, bool with_user);
+/// @p flags which were asked for, as clone(2) has them. Where a limit on their number is reached, each is tried once
+///          more to see whose.
+std::string refusal_hint(int number, unsigned long flags);
+
+/// What to do when a user namespace's map could not be written, with errno @p number.
+std::string user_map_hint(int number);
 
 } // namespace ipcns

@@ -2,6 +2,7 @@
 // A file descriptor with an owner.
 #pragma once
 
+#include <ipcns/error.hpp>
 #include <ipcns/export.hpp>
 
 #include <utility>

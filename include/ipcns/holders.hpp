@@ -2,6 +2,7 @@
 // Who maps an object, who has it open, and who is blocked on it. One pass over /proc finds it for all objects at once.
 #pragma once
 
+#include <ipcns/error.hpp>
 #include <ipcns/export.hpp>
 #include <ipcns/namespace.hpp>
 #include <ipcns/posix.hpp>

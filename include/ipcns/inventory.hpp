@@ -2,6 +2,7 @@
 // Which IPC namespaces there are, and who is in them.
 #pragma once
 
+#include <ipcns/error.hpp>
 #include <ipcns/export.hpp>
 #include <ipcns/namespace.hpp>
 

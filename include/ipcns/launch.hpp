@@ -90,8 +90,9 @@ public:
     ExitStatus wait();
 
     /// Removes all objects that the namespace still holds, now and not when the kernel gets round to it; if
-    /// other processes are inside, removes nothing and says which. For a program in a new namespace that has
-    /// ended. The caller's own namespace stays as it is.
+    /// other processes are inside, removes nothing and says which. (Where nothing is left to remove, nobody is
+    /// looked for: processes_inside() tells.) For a program in a new namespace that has ended. The caller's own
+    /// namespace stays as it is.
     Leftovers clean_up() const;
 
     /// The same, sooner: moves the calling thread into the namespace for good (see Namespace::enter). For a

@@ -2,6 +2,7 @@
 // The limits that every IPC namespace has for itself.
 #pragma once
 
+#include <ipcns/error.hpp>
 #include <ipcns/export.hpp>
 
 #include <cstdint>

@@ -2,6 +2,7 @@
 // Making an object of any kind in any namespace.
 #pragma once
 
+#include <ipcns/error.hpp>
 #include <ipcns/export.hpp>
 #include <ipcns/objects.hpp>
 #include <ipcns/registry.hpp>

@@ -2,6 +2,7 @@
 // One IPC namespace, held by a descriptor.
 #pragma once
 
+#include <ipcns/error.hpp>
 #include <ipcns/export.hpp>
 #include <ipcns/fd.hpp>
 

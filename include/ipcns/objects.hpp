@@ -3,6 +3,7 @@
 // and who holds it.
 #pragma once
 
+#include <ipcns/error.hpp>
 #include <ipcns/export.hpp>
 #include <ipcns/fd.hpp>
 #include <ipcns/holders.hpp>

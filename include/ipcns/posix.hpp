@@ -5,6 +5,7 @@
 // is meant (O_PATH is enough).
 #pragma once
 
+#include <ipcns/error.hpp>
 #include <ipcns/export.hpp>
 #include <ipcns/fd.hpp>
 #include <ipcns/moment.hpp>

@@ -2,6 +2,7 @@
 // Names for namespaces, which live without a process.
 #pragma once
 
+#include <ipcns/error.hpp>
 #include <ipcns/export.hpp>
 #include <ipcns/fd.hpp>
 #include <ipcns/limits.hpp>

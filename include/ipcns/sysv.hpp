@@ -6,6 +6,7 @@
 // any time; what another process does meanwhile is no error unless it is said to be.
 #pragma once
 
+#include <ipcns/error.hpp>
 #include <ipcns/export.hpp>
 #include <ipcns/moment.hpp>
 

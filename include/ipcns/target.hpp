@@ -2,6 +2,7 @@
 // The word by which a person names a namespace.
 #pragma once
 
+#include <ipcns/error.hpp>
 #include <ipcns/export.hpp>
 
 #include <sys/types.h>

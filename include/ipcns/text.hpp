@@ -2,6 +2,7 @@
 // Text that crosses the border: sizes that people type, and names that other programs chose.
 #pragma once
 
+#include <ipcns/error.hpp>
 #include <ipcns/export.hpp>
 
 #include <cstdint>

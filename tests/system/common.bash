@@ -86,7 +86,8 @@ need() { # COMMAND...
 
 need_userns() {
     local why
-    why=$(unshare --user true 2>&1) || skip "user namespaces are not allowed: ${why#unshare: }"
+    why=$(unshare --user true 2>&1) || skip "user namespaces are not allowed (${why#unshare: }): see sysctl user.max_user_namespaces, \
+kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns"
 }
 
 # --- processes -------------------------------------------------------------------------------------------------

@@ -188,6 +188,16 @@ print("\n".join(keys or value))')
     done
 }
 
+@test "a header that tells of exceptions brings them along" {
+    for header in "$IPCNS_TREE"/include/ipcns/*.hpp; do
+        if [[ $header == */error.hpp ]] || ! grep -q @throws "$header"; then continue; fi
+        grep -qx '#include <ipcns/error.hpp>' "$header" || {
+            printf '%s does not include error.hpp\n' "$header"
+            return 1
+        }
+    done
+}
+
 @test "links and paths in the documents lead somewhere" {
     # shellcheck disable=SC2016 # the quotes of the document
     local path_in_quotes='`\K(src|include|cli|docs|man|completions|scripts|examples|tests)/[A-Za-z0-9_./-]*(?=`)'

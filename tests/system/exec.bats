@@ -195,6 +195,13 @@ start_elsewhere() { # UNSHARE-OPTION...
         expect_error 'ipcns: '
     done
     [[ ! -e made ]]
+    # An option in the wrong place, and how to run what is called like one.
+    run --separate-stderr ipcns exec "$name" -v -- touch made
+    expect_status 125
+    expect_error '-v comes after TARGET'
+    run --separate-stderr ipcns exec "$name" -- -v
+    expect_status 127
+    expect_error 'run -v: '
 }
 
 @test "words after TARGET are the command's, and without one the shell is started" {
@@ -237,6 +244,15 @@ exec_all() {
     status=0
     ipcns exec --all -q -- no-such-program 2>errors || status=$?
     expect_equal "$status $(grep -c '^ipcns: ' errors)" '127 2'
+    # What is told to end ends: no other program is started then.
+    local signal
+    for signal in HUP INT QUIT TERM; do
+        status=0
+        : >started
+        # shellcheck disable=SC2016 # for the inner shell
+        ipcns exec --all -q -- sh -c 'echo $$ >>started; kill -"$1" $$; sleep 60' - "$signal" || status=$?
+        expect_equal "$status $(wc -l <started)" "$((128 + $(kill -l "$signal"))) 1"
+    done
     ipcns delete a b
     registry_is_clean
 }

@@ -612,6 +612,42 @@ delete_all() {
 }
 
 # bats test_tags=user
+@test "the keepers of all names of a namespace are set apart, wherever they are among its processes" {
+    need_userns
+    name=$(unique_name) second=$(unique_name) late=$(unique_name)
+    ipcns create "$name"
+    ipcns attach "$second" "$name"
+    stay ipcns run --
+    ipcns attach "$late" "$pid"
+    run ipcns list -n -o NAME,PROCS,PID,HELD
+    grep -qE "^($name,$second|$second,$name) +0 +- +keeper" <<<"$output"
+    grep -qE "^$late +1 +$pid +process,keeper" <<<"$output"
+    run ipcns pids "$name"
+    expect_output ''
+    # Nobody is inside, then; and the other name is not for --kill to end.
+    run --separate-stderr ipcns delete --kill "$second"
+    expect_status 0
+    expect_equal "$output$stderr" ''
+    ipcns attach "$second" "$name"
+    run --separate-stderr ipcns delete --kill "$name"
+    expect_status 0
+    expect_equal "$output$stderr" ''
+    ipcns exec "$second" -- true
+}
+
+@test "delete empties what create made, also where it has another name" {
+    need_names
+    name=$(unique_name) second=$(unique_name)
+    ipcns create "$name"
+    ipcns exec "$name" -- ipcmk --queue
+    ipcns attach "$second" "$name"
+    run --separate-stderr ipcns delete -v "$name"
+    expect_status 0
+    expect_equal "$stderr" "ipcns: $name deleted; removed 1 message queue"
+    [[ -z $(ipcns exec "$second" -- sed 1d /proc/sysvipc/msg) ]]
+}
+
+# bats test_tags=user
 @test "in a pid namespace that does not show its keeper a name is not taken for dead" {
     need_userns
     name=$(unique_name)
@@ -676,6 +712,11 @@ delete_all() {
     run --separate-stderr ipcns identify 999999999
     expect_status 1
     expect_error 999999999
+    for word in x 12x 0 -1 99999999999; do
+        run --separate-stderr ipcns identify -- "$word"
+        expect_status 2
+        expect_error "'$word' is not a process id"
+    done
 }
 
 @test "pids lists who is inside, by every kind of target" {
@@ -768,6 +809,28 @@ lines_of() { # NAME FILE
         "created $ns"$'\n''deleted none'
     jq -r .time lines | while read -r time; do
         [[ $time =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]+)?Z$ ]]
+    done
+}
+
+@test "monitor ends when its output cannot be written" {
+    need_names
+    name=$(unique_name)
+    for option in '' --json; do
+        # shellcheck disable=SC2086 # none or one
+        "$IPCNS" monitor $option >/dev/full 2>errors 3>\&- &
+        watcher=$!
+        remember_pid "$watcher"
+        tries=0
+        until gone "$watcher"; do
+            ((++tries <= 500))
+            ipcns create "$name"
+            ipcns delete "$name"
+        done
+        status=0
+        wait "$watcher" || status=$?
+        expect_status 1
+        stderr=$(<errors)
+        expect_error 'write to standard output: No space left on device'
     done
 }
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 #
-# Two PostgreSQL clusters with the same port and, as root, the same System V key, each under an `ipcns run` of its own:
-# both serve pgbench at the same time. PostgreSQL takes its key from the inode of the data folder, so two folders on two
-# fresh file systems have the same; without ipcns the second server finds the key taken and goes on to the next.
+# Two PostgreSQL clusters with the same port and the same System V key, each under an `ipcns run` of its own: both serve
+# pgbench at the same time. PostgreSQL takes its key from the inode of the data folder, so two folders on two fresh file
+# systems have the same; without ipcns the second server finds the key taken and goes on to the next.
 
 # shellcheck disable=SC2016,SC2154 # inner shells expand the scripts; what is loaded sets the variables
 
@@ -125,17 +125,18 @@ END
 }
 
 # bats test_tags=user
-@test "an ordinary user's two clusters with the same port serve pgbench at once" {
+@test "an ordinary user's two clusters with the same port and the same key serve pgbench at once" {
     cat >script <<'END'
 source ./functions
 pids=()
+for i in a b; do make_cluster "$PWD/$i"; done
+[[ $(stat -c %i a/data) == "$(stat -c %i b/data)" ]]
 for i in a b; do
-    mkdir $i
-    make_cluster "$PWD/$i"
     "$IPCNS" run -v --wait -- "$postgres/postgres" -D "$PWD/$i/data" >log.$i 2>&1 &
     pids+=($!)
 done
 for i in a b; do wait_for ready "$PWD/$i"; done
+[[ -n $(key a) && $(key a) == "$(key b)" ]]
 for i in a b; do "$IPCNS" exec "$(postmaster $i)" -- awk 'NR > 1 {print $1}' /proc/sysvipc/shm | grep -qx "$(key $i)"; done
 bench_both "$PWD/a" "$PWD/b"
 kill -INT "${pids[0]}"
@@ -147,7 +148,10 @@ wait "${pids[1]}" || status=$?
 grep -E 'gone; removed .*shared memory segment' log.b
 echo finished
 END
-    run bash ./script
+    # The file systems are mounted by the root of a user namespace; in one more below it he is himself again.
+    mkdir a b
+    run unshare --user --map-root-user --mount bash -c 'for i in a b; do mount -t tmpfs none $i; done
+        exec unshare --user --map-user="$1" --map-group="$2" bash ./script' - "$EUID" "$(id -g)"
     tail -n 30 log.a log.b 2>/dev/null || true
     expect_status 0
     expect_in_output finished

@@ -3,7 +3,7 @@
 #
 # A name is whole or not there, whoever dies and whoever comes at the same time: create and delete killed at every system
 # call and at random moments, several at once, and a storm of create, exec and delete.
-#   IPCNS_TEST_STORM=SECONDS   how long the storm lasts (10)
+#   IPCNS_TEST_STORM=SECONDS   how long the storm lasts (20)
 #
 # bats file_tags=serial
 
@@ -227,6 +227,6 @@ storm() { # SECONDS
 }
 
 @test "a storm of create, exec and delete from 16 processes leaves nothing and never shows a half name" {
-    run in_private_run storm "${IPCNS_TEST_STORM:-10}"
+    run in_private_run storm "${IPCNS_TEST_STORM:-20}"
     expect_status 0
 }

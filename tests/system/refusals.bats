@@ -74,6 +74,27 @@ less_caps='setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin'
     expect_hint 'max_ipc_namespaces'
 }
 
+@test "of the limits on namespaces the message names the one that is reached" {
+    need_userns
+    need setpriv
+    for kind in ipc mnt pid net uts; do
+        run --separate-stderr below "echo 0 >/proc/sys/user/max_${kind}_namespaces; \"\$IPCNS\" run --strict touch made"
+        expect_status 125
+        expect_hint "user.max_${kind}_namespaces is reached, which is 0 here"
+        # The same without privileges, where a user namespace is asked for as well.
+        run --separate-stderr below "echo 0 >/proc/sys/user/max_${kind}_namespaces
+            $no_caps \"\$IPCNS\" run --strict touch made"
+        expect_status 125
+        expect_hint "user.max_${kind}_namespaces is reached, which is 0 here"
+    done
+    # Room for one user namespace, where --limit takes two.
+    run --separate-stderr below "echo 1 >/proc/sys/user/max_user_namespaces
+        $less_caps \"\$IPCNS\" run true && $less_caps \"\$IPCNS\" run --limit shmmni=9 touch made"
+    expect_status 125
+    expect_hint 'user.max_user_namespaces is reached, which is 1 here'
+    [[ ! -e made ]]
+}
+
 @test "no user namespaces in a chroot, as in a container that forbids them" {
     need_userns
     need setpriv
@@ -105,6 +126,23 @@ less_caps='setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin'
     expect_status 125
     expect_hint CAP_S
     [[ -z $(find "$XDG_RUNTIME_DIR" -mindepth 2 ! -name .lock) ]]
+}
+
+# bats test_tags=root
+@test "tests that need what root has not got are skipped, and say what would allow them" {
+    need setpriv
+    test_one=("$IPCNS_TREE/tests/system/run-test")
+    # shellcheck disable=SC2086 # words
+    run $less_caps "${test_one[@]}" root "$IPCNS_BUILD" smoke.bats '--version prints the name and the version' 3>&-
+    expect_status 77
+    expect_in_output 'skipped: needs CAP_SYS_ADMIN'
+    run "${test_one[@]}" root "$IPCNS_BUILD" smoke.bats '--version prints the name and the version' 3>&-
+    expect_status 0
+    need_userns
+    # No number but root's.
+    run unshare --user --map-root-user "${test_one[@]}" user "$IPCNS_BUILD" smoke.bats '--version prints the name and the version' 3>&-
+    expect_status 77
+    expect_in_output 'skipped: the account'
 }
 
 @test "root of a user namespace, as in a rootless container" {
@@ -143,6 +181,41 @@ less_caps='setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin'
     expect_status 1
     expect_error /run
     [[ ! -e made ]]
+    # With names in it from before.
+    for command in 'create y' 'delete x' 'attach y x'; do
+        run --separate-stderr apart '"$IPCNS" create x || exit 9
+            mount -o remount,ro /run; "$IPCNS" exec x -- echo works; "$IPCNS" '"$command"
+        expect_status 1
+        expect_output works
+        expect_error /run/ipcns/.lock
+        expect_hint writable
+    done
+}
+
+# bats test_tags=user
+@test "a runtime folder that cannot be written" {
+    need_userns
+    ipcns create here
+    ipcns delete here
+    for command in 'create x' 'run --name x -- touch made'; do
+        run --separate-stderr below 'mount --bind "$XDG_RUNTIME_DIR" "$XDG_RUNTIME_DIR" &&
+            mount -o remount,bind,ro "$XDG_RUNTIME_DIR" && "$IPCNS" '"$command"
+        [[ $status == 125 || ($status == 1 && $command == create*) ]]
+        expect_error "$XDG_RUNTIME_DIR/ipcns/.lock"
+        expect_hint XDG_RUNTIME_DIR
+    done
+    [[ ! -e made ]]
+}
+
+# bats test_tags=root
+@test "root of a user namespace without a mount namespace of its own" {
+    need_userns
+    run --separate-stderr apart '"$IPCNS" create x && "$IPCNS" delete x || exit 9
+        unshare --user --map-root-user "$IPCNS" run -- echo works
+        unshare --user --map-root-user "$IPCNS" create x'
+    expect_status 1
+    expect_output works
+    expect_hint 'unshare --mount'
 }
 
 # bats test_tags=root
@@ -248,8 +321,23 @@ bare_dev='mkdir dev && mount -t tmpfs tmpfs dev || exit
         if [[ $status == 0 && $command == run* ]]; then continue; fi
         [[ $status == 1 || $status == 125 ]]
         expect_output ''
-        expect_error 'ipcns: '
+        expect_error /proc
+        [[ $command == run* ]] || expect_hint 'mount'
     done
+}
+
+@test "a /proc that cannot be written" {
+    need_userns
+    need setpriv
+    export XDG_RUNTIME_DIR=$work/runtime
+    mkdir -m 700 "$XDG_RUNTIME_DIR"
+    for command in 'run touch made' 'create x' 'run --strict touch made'; do
+        run --separate-stderr below "mount --rbind /proc /proc && mount -o remount,bind,ro /proc && $less_caps \"\$IPCNS\" $command"
+        [[ $status == 125 || ($status == 1 && $command == create*) ]]
+        expect_error 'Read-only file system'
+        expect_hint '/proc is read-only here'
+    done
+    [[ ! -e made ]]
 }
 
 @test "the command without its helper programs" {

@@ -645,6 +645,21 @@ END
     [[ $(keys q ipcns exec "$other" --) == 0x* ]]
 }
 
+@test "with others inside -v does not call a namespace gone that holds no objects" {
+    for options in '' --ipc-only '--limit shmmni=9'; do
+        # shellcheck disable=SC2086 # some are two words
+        start_held 'sleep 60 & echo $! >other' -v $options
+        other=$(<other)
+        remember_pid "$other"
+        let_go
+        expect_status 0
+        run ! gone "$other"
+        grep -qx "ipcns: namespace [0-9]* left as it is, with processes still inside: $other (.*)" "$BATS_TEST_TMPDIR/background.log"
+        run ! grep gone "$BATS_TEST_TMPDIR/background.log"
+        end_process "$other"
+    done
+}
+
 @test "somebody who joined with exec keeps what is inside" {
     start_held 'ipcmk -Q'
     mkfifo go2

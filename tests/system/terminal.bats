@@ -108,6 +108,19 @@ start_inner_shell() { # OPTION...
     done
 }
 
+# bats test_tags=user
+@test "Ctrl-C ends exec --all, and not only the program in one of the names" {
+    need_userns
+    for name in "$(unique_name)" "$(unique_name)"; do ipcns create "$name"; done
+    start_terminal
+    enter "while :; do \"\$IPCNS\" exec --all -q -- sh -c 'echo here; exec sleep 60'; echo 'went on'; done"
+    see here
+    press C-c
+    see_prompt
+    run ! on_screen 'went on'
+    (($(screen | grep -cx here) == 1))
+}
+
 @test "Ctrl-backslash ends the program" {
     start_terminal
     enter 'ulimit -c 0'

@@ -1,0 +1,101 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# An installation to another place than it was configured for, used as README says: the library through find_package and
+# pkg-config, shared and static, and the command.
+#
+# bats file_tags=root
+
+# shellcheck disable=SC2154 # open and other are names.bash's
+
+load common
+load names
+
+setup() {
+    common_setup
+    need cmake ninja g++ pkg-config
+    [[ -f $IPCNS_BUILD/cmake_install.cmake && -O $IPCNS_BUILD ]] || skip "$IPCNS_BUILD is no build folder of the same user"
+    somebody_else
+    prefix=$open/prefix
+    cmake --install "$IPCNS_BUILD" --prefix "$prefix" >install.log
+    # So that nothing is taken from the build.
+    cp "$IPCNS_TREE/examples/count_inside.cpp" count_inside.cpp
+    cat >names.cpp <<'END'
+#include <ipcns/registry.hpp>
+#include <cstdio>
+int main(int, char** argv) {
+    try {
+        const auto registry = ipcns::Registry::of_caller();
+        registry.create(argv[1]);
+        std::puts(registry.open(argv[1]).name.c_str());
+        registry.remove(argv[1]);
+    } catch (const ipcns::Error& error) {
+        std::puts(error.what());
+        return 1;
+    }
+}
+END
+}
+
+teardown() { names_teardown; }
+
+counts() { # PROGRAM
+    run -0 "$@"
+    [[ $output =~ ^'namespace '[0-9]+': 1 segment; here: 0 more'$ ]]
+}
+
+@test "find_package finds the library, shared and static" {
+    cat >CMakeLists.txt <<'END'
+cmake_minimum_required(VERSION 3.16)
+project(mine CXX)
+find_package(ipcns REQUIRED)
+foreach(source count_inside names)
+    add_executable(${source} ${source}.cpp)
+    target_link_libraries(${source} PRIVATE ipcns::ipcns)
+    add_executable(${source}_static ${source}.cpp)
+    target_link_libraries(${source}_static PRIVATE ipcns::ipcns_static)
+endforeach()
+END
+    cmake -G Ninja -S . -B build -D CMAKE_PREFIX_PATH="$prefix"
+    cmake --build build
+    counts build/count_inside
+    counts build/count_inside_static
+    ldd build/count_inside | grep -F "$prefix/"
+    run ! grep ipcns <(ldd build/count_inside_static)
+    name=$(unique_name)
+    run -0 build/names_static "$name"
+    expect_output "$name"
+}
+
+@test "pkg-config finds the library, shared and static, and an ordinary user can make names with it" {
+    export PKG_CONFIG_PATH
+    PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name ipcns.pc)")
+    [[ -n $PKG_CONFIG_PATH ]]
+    # shellcheck disable=SC2046 # words
+    for program in count_inside names; do
+        g++ -std=c++20 "$program.cpp" $(pkg-config --cflags --libs ipcns) -o "$open/bin/$program"
+        g++ -std=c++20 -static "$program.cpp" $(pkg-config --static --cflags --libs ipcns) -o "$open/bin/$program.static"
+    done
+    LD_LIBRARY_PATH=$(pkg-config --variable=libdir ipcns)
+    export LD_LIBRARY_PATH
+    counts "$open/bin/count_inside"
+    counts "$open/bin/count_inside.static"
+    as_somebody_else unshare --user true || skip 'user namespaces are not allowed'
+    # Its keeper is in the installation; the copy of the command is out of the way.
+    rm -r "$open/libexec"
+    run -0 as_somebody_else LD_LIBRARY_PATH="$LD_LIBRARY_PATH" "$open/bin/names" mine
+    expect_output mine
+}
+
+@test "the command works where it was put, its helpers and its manual page too" {
+    run -0 "$prefix/bin/ipcns" run -- echo works
+    expect_output works
+    run -0 "$prefix/bin/ipcns" list -q -n -o NAME
+    [[ -s $prefix/share/man/man1/ipcns-run.1 ]]
+    as_somebody_else unshare --user true || skip 'user namespaces are not allowed'
+    rm -r "${open:?}/bin" "$open/libexec"
+    as_somebody_else "$prefix/bin/ipcns" create mine
+    run -0 as_somebody_else "$prefix/bin/ipcns" exec mine -- echo works
+    expect_output works
+    as_somebody_else "$prefix/bin/ipcns" delete mine
+}
