@@ -25,6 +25,7 @@ inline constexpr Command commands[] = {
     {"remove", "ipcns-objects", "remove objects from a namespace"},
     {"limits", "ipcns-objects", "show and set the limits of a namespace"},
     {"clear", "ipcns-objects", "remove everything from a named namespace"},
+    {"verify", "ipcns-verify", "try what gets through between two namespaces"},
 };
 
 } // namespace ipcns::cli

@@ -5,6 +5,7 @@
 
 #include "errand.hpp"
 #include "error.hpp"
+#include "programs.hpp"
 
 #include <ipcns/launch.hpp>
 
@@ -19,24 +20,6 @@
 #include <string_view>
 
 namespace ipcns {
-namespace {
-
-// The keeper lies beside the program that runs, or where an installation of that program has it, or where this
-// library was installed to.
-std::string keeper_program() {
-    std::error_code ignored;
-    const auto own = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
-    for (const std::filesystem::path& folder :
-         {own, own / "../libexec/ipcns", std::filesystem::path(IPCNS_LIBEXECDIR),
-          std::filesystem::path("/usr/libexec/ipcns"), std::filesystem::path("/usr/local/libexec/ipcns")}) {
-        const auto program = folder / "ipcns-keeper";
-        if (::access(program.c_str(), X_OK) == 0) return program;
-    }
-    fail(ENOENT, "find the program ipcns-keeper", "it belongs to " IPCNS_LIBEXECDIR "; install ipcns again");
-}
-
-} // namespace
-
 StartedKeeper start_keeper(const std::string& name, const std::string& path, const CreateOptions& options,
                            const Place* place) {
     std::array<int, 2> pair{};
@@ -45,7 +28,7 @@ StartedKeeper start_keeper(const std::string& name, const std::string& path, con
     Fd theirs(pair[1]);
 
     LaunchOptions launch_options;
-    launch_options.arguments = {keeper_program(), name, std::to_string(theirs.get())};
+    launch_options.arguments = {helper_program("ipcns-keeper"), name, std::to_string(theirs.get())};
     launch_options.directory = path;
     launch_options.place = place;
     launch_options.shm_size = options.shm_size;
