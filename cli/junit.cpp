@@ -71,9 +71,10 @@ std::string junit_text(const VerifyReport& report, const std::set<const Channel*
     }
     const std::string counts = fmt::format("tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\"",
                                            report.channels.size(), failures, errors, skipped);
-    return fmt::format("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {0}>\n"
-                       "  <testsuite name=\"{1}\" {0}>\n{2}  </testsuite>\n</testsuites>\n",
-                       counts, xml(fmt::format("ipcns verify: {} and {}", report.first, report.second)), cases);
+    return fmt::format(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {0}>\n"
+        "  <testsuite name=\"{1}\" {0}>\n{2}  </testsuite>\n</testsuites>\n",
+        counts, xml(fmt::format("ipcns verify: {} and {}", report.first, report.second)), cases);
 }
 
 void write_whole(const std::string& path, const std::string& text) {

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -137,7 +138,10 @@ std::string say_promises(const VerifyReport& report) {
     std::string text = "An IPC namespace promises System V objects, POSIX queues and limits of its own";
     const std::size_t all = held + broken.size() + unknown.size() + beside.size();
     if (all == 0) return text + ", none of which was tried";
-    if (held == all) return text + fmt::format(", and {} held", all == 1 ? "the one promise that was tried" : fmt::format("each of the {} promises that were tried", all));
+    if (held == all)
+        return text + fmt::format(", and {} held",
+                                  all == 1 ? "the one promise that was tried"
+                                           : fmt::format("each of the {} promises that were tried", all));
     text += fmt::format(": {} held", count_of(held, "promise", "promises"));
     if (!broken.empty()) text += fmt::format(", not so {}", join(broken));
     if (!beside.empty()) text += fmt::format(", {} got through by the mount at /dev/mqueue", join(beside));
@@ -151,10 +155,10 @@ std::string say_open(const VerifyReport& report) {
     for (const ChannelResult& result : report.channels) {
         if (result.verdict != Verdict::open) continue;
         const Channel& channel = *result.channel;
-        const std::string closed = channel.closed_by != nullptr ? fmt::format("closed by `{}`", channel.closed_by)
-                                   : std::string_view(channel.name) == "rights"
-                                       ? "meant to pass"
-                                       : "which no option of run closes";
+        const std::string closed =
+            channel.closed_by != nullptr                 ? fmt::format("closed by `{}`", channel.closed_by)
+            : std::string_view(channel.name) == "rights" ? "meant to pass"
+                                                         : "which no option of run closes";
         auto group = std::find_if(groups.begin(), groups.end(),
                                   [&](const auto& known) { return known.first == closed; });
         if (group == groups.end()) group = groups.insert(groups.end(), {closed, {}});
@@ -163,10 +167,12 @@ std::string say_open(const VerifyReport& report) {
     std::vector<std::string> parts;
     for (const auto& [closed, names] : groups) parts.push_back(fmt::format("{} ({})", join(names), closed));
     if (parts.empty()) return "nothing that was tried is open";
-    return fmt::format("open {}{}", report.same_ipc ? "" : "besides: ", fmt::join(parts, "; ")) ;
+    return fmt::format("open{}: {}", report.same_ipc ? "" : " besides", fmt::join(parts, "; "));
 }
 
-std::string sentence(const VerifyReport& report) { return say_promises(report) + "; " + say_open(report) + "."; }
+std::string sentence(const VerifyReport& report) {
+    return say_promises(report) + "; " + say_open(report) + ".";
+}
 
 std::vector<Cell> row_of(const ChannelResult& result, bool expected) {
     const Channel& channel = *result.channel;
@@ -215,7 +221,8 @@ std::pair<Side, Side> choose_sides(const Options& options) {
         return {Side::fresh(launch), Side::fresh(launch)};
     }
     if (!options.second.empty()) {
-        if (run) throw UsageError("with two TARGETs there is no new namespace that --run-options could be for");
+        if (run)
+            throw UsageError("with two TARGETs there is no new namespace that --run-options could be for");
         Side first = Side::of(Target::parse(options.first));
         return {std::move(first), Side::of(Target::parse(options.second))};
     }
@@ -228,6 +235,8 @@ int verify(Options& options) {
     const Choice choice = choose(options);
     const auto [first, second] = choose_sides(options);
     const Interruption interruption;
+    // So that the agents are gone, and not only ended, when we are done.
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     VerifyOptions how;
     how.channels = choice.tried;
     how.limits = options.limits;
@@ -247,7 +256,8 @@ int verify(Options& options) {
     for (const ChannelResult& result : report.channels) {
         const bool expected = choice.expected.contains(result.channel);
         open = open || (expected && result.verdict == Verdict::open);
-        unknown = unknown || (expected && result.verdict != Verdict::open && result.verdict != Verdict::isolated);
+        unknown =
+            unknown || (expected && result.verdict != Verdict::open && result.verdict != Verdict::isolated);
         rows.push_back(row_of(result, expected));
     }
     if (!options.junit.empty()) write_whole(options.junit, junit_text(report, choice.expected));
@@ -275,7 +285,8 @@ std::string channel_list() {
         const std::string name = channel.name;
         if (name.starts_with("limit.") && name != "limit.msgmax") continue;
         const std::string shown = name == "limit.msgmax" ? "limit.KEY" : name;
-        const char* meaning = name == "limit.msgmax" ? "each limit: set here, read there, put back" : channel.meaning;
+        const char* meaning =
+            name == "limit.msgmax" ? "each limit: set here, read there, put back" : channel.meaning;
         text += fmt::format("\n    {:<12} {}", shown, meaning);
     }
     return text;
@@ -306,15 +317,16 @@ void add_verify(CLI::App& program, int& status) {
                       "also set limits, for a moment, in namespaces that exist already");
     command->add_option("--junit", options->junit, "also write a JUnit report, whole or not at all")
         ->type_name("FILE");
-    command->footer(command->get_footer() + "\n\nChannels:" + channel_list() +
-                    "\n\nSets of channels:\n"
-                    "    kinds        the six kinds: msg, sem, shm, mq, psem, pshm\n"
-                    "    ipc          what the IPC namespace alone promises\n"
-                    "    all          all but rights\n\n"
-                    "Exit status: 0 what is expected is isolated, 3 some of it is open, 1 failed or not known,\n"
-                    "2 wrong usage.\n\n"
-                    "Examples:\n  ipcns verify\n  ipcns verify --run-options --strict --expect all\n"
-                    "  ipcns verify 1234 --junit report.xml");
+    command->footer(
+        command->get_footer() + "\n\nChannels:" + channel_list() +
+        "\n\nSets of channels:\n"
+        "    kinds        the six kinds: msg, sem, shm, mq, psem, pshm\n"
+        "    ipc          what the IPC namespace alone promises\n"
+        "    all          all but rights\n\n"
+        "Exit status: 0 what is expected is isolated, 3 some of it is open, 1 failed or not known,\n"
+        "2 wrong usage.\n\n"
+        "Examples:\n  ipcns verify\n  ipcns verify --run-options --strict --expect all\n"
+        "  ipcns verify 1234 --junit report.xml");
     command->callback([options, &status] {
         if (options->format.json()) {
             for (const char* column : {"FORTH", "BACK", "EXPECTED", "MEANING"}) options->format.also(column);

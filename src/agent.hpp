@@ -51,8 +51,8 @@ struct Locator {
     std::int32_t outside; ///< and as verify() sees it
     std::int32_t fd;      ///< a descriptor of its
     std::uint64_t address;
-    std::uint64_t value;  ///< of a limit: now
-    std::uint64_t before; ///< and before
+    std::uint64_t value;   ///< of a limit: now
+    std::uint64_t before;  ///< and before
     std::uint32_t folders; ///< bit i: offered in trial_folders[i]
     std::uint16_t port;
 };
@@ -62,7 +62,8 @@ inline constexpr std::size_t token_bytes = 16;
 struct Request {
     Order order;
     Locator where;
-    unsigned char token[token_bytes]; ///< offer: to be offered. attempt on a channel that `arrives`: to be sent
+    unsigned char
+        token[token_bytes]; ///< offer: to be offered. attempt on a channel that `arrives`: to be sent
 };
 
 /// Which files two sides have to share to be open to each other.

@@ -161,8 +161,8 @@ std::optional<Reply> enter_all(int process, const char* pid) {
         const char* name;
         int flag;
     };
-    static constexpr Kind kinds[] = {{"user", CLONE_NEWUSER}, {"ipc", CLONE_NEWIPC}, {"mnt", CLONE_NEWNS},
-                                     {"net", CLONE_NEWNET},   {"pid", CLONE_NEWPID}, {"uts", CLONE_NEWUTS},
+    static constexpr Kind kinds[] = {{"user", CLONE_NEWUSER},    {"ipc", CLONE_NEWIPC}, {"mnt", CLONE_NEWNS},
+                                     {"net", CLONE_NEWNET},      {"pid", CLONE_NEWPID}, {"uts", CLONE_NEWUTS},
                                      {"cgroup", CLONE_NEWCGROUP}};
     int flags = 0;
     for (const Kind& kind : kinds) {

@@ -75,20 +75,13 @@ constexpr Channel tail[] = {
     {"rights", "descriptor passed over a socket (meant to pass)", by_nothing, false, false},
 };
 constexpr ChannelPlan tail_plans[] = {
-    {ChannelId::file, Decider::folders},
-    {ChannelId::fifo, Decider::folders},
-    {ChannelId::socket, Decider::folders},
-    {ChannelId::mapping, Decider::folders},
-    {ChannelId::futex, Decider::folders},
-    {ChannelId::inotify, Decider::folders, true},
-    {ChannelId::signal, Decider::pid, true},
-    {ChannelId::ptrace, Decider::processes},
-    {ChannelId::vm_read, Decider::processes},
-    {ChannelId::proc_mem, Decider::processes},
-    {ChannelId::proc_fd, Decider::processes},
-    {ChannelId::pidfd_getfd, Decider::processes},
-    {ChannelId::abstract, Decider::network},
-    {ChannelId::loopback, Decider::network},
+    {ChannelId::file, Decider::folders},      {ChannelId::fifo, Decider::folders},
+    {ChannelId::socket, Decider::folders},    {ChannelId::mapping, Decider::folders},
+    {ChannelId::futex, Decider::folders},     {ChannelId::inotify, Decider::folders, true},
+    {ChannelId::signal, Decider::pid, true},  {ChannelId::ptrace, Decider::processes},
+    {ChannelId::vm_read, Decider::processes}, {ChannelId::proc_mem, Decider::processes},
+    {ChannelId::proc_fd, Decider::processes}, {ChannelId::pidfd_getfd, Decider::processes},
+    {ChannelId::abstract, Decider::network},  {ChannelId::loopback, Decider::network},
     {ChannelId::rights, Decider::nothing},
 };
 static_assert(std::size(head) == std::size(head_plans) && std::size(tail) == std::size(tail_plans) &&
@@ -128,8 +121,9 @@ bool belongs(const Channel& channel, std::string_view word) {
     for (const Channel& channel : table) known.emplace_back(channel.name);
     const std::string_view near = nearest(word, known);
     throw UsageError("there is no channel '" + escape(word) + "'",
-                     near.empty() ? "`ipcns verify --help` lists the channels; kinds, ipc and all are sets of them"
-                                  : "did you mean " + std::string(near) + "?");
+                     near.empty()
+                         ? "`ipcns verify --help` lists the channels; kinds, ipc and all are sets of them"
+                         : "did you mean " + std::string(near) + "?");
 }
 
 } // namespace

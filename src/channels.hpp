@@ -58,8 +58,9 @@ inline constexpr std::size_t trial_folder_count = std::size(trial_folders);
 /// The limits that have a channel each. Not among them: the wishes for ids, which are no limits, and auto_msgmni, which
 /// has no effect.
 inline constexpr const char* limit_channel_names[] = {
-    "msgmax", "msgmnb", "msgmni",          "semmsl",     "semmns",  "semopm",      "semmni",      "shmall",
-    "shmmax", "shmmni", "shm_rmid_forced", "queues_max", "msg_max", "msgsize_max", "msg_default", "msgsize_default",
+    "msgmax",  "msgmnb",      "msgmni",      "semmsl",          "semmns",          "semopm",
+    "semmni",  "shmall",      "shmmax",      "shmmni",          "shm_rmid_forced", "queues_max",
+    "msg_max", "msgsize_max", "msg_default", "msgsize_default",
 };
 
 /// One of channels() in full.

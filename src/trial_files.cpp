@@ -145,7 +145,8 @@ class SocketTrial : public FolderTrial {
 public:
     [[nodiscard]] std::vector<int> served() const override {
         std::vector<int> numbers;
-        for (const Fd& socket : sockets_) numbers.push_back(socket.get()); // poll(2) passes by those that are -1
+        for (const Fd& socket : sockets_)
+            numbers.push_back(socket.get()); // poll(2) passes by those that are -1
         return numbers;
     }
     void serve() override {
@@ -201,7 +202,8 @@ class Page {
 public:
     Page() = default;
     explicit Page(int file) {
-        void* memory = file >= 0 ? ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) : MAP_FAILED;
+        void* memory =
+            file >= 0 ? ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) : MAP_FAILED;
         if (memory != MAP_FAILED) memory_ = static_cast<unsigned char*>(memory);
     }
     Page(Page&& other) noexcept : memory_(std::exchange(other.memory_, nullptr)) {}
@@ -268,9 +270,7 @@ public:
 
 private:
     bool use(const Page& page) override {
-        const struct timespec patience {
-            0, patience_ms * 1000000L
-        };
+        const struct timespec patience { 0, patience_ms * 1000000L };
         // The kernel may wake somebody for no reason, but not twice.
         for (int woken = 0; woken < 2;) {
             if (::syscall(SYS_futex, page.word(), FUTEX_WAIT, 0, &patience, nullptr, 0) == 0)

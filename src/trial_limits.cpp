@@ -48,7 +48,8 @@ public:
         const LimitKey& key = key_of(request.where);
         const int number = write_value(key, request.where.value);
         if (number == EPERM || number == EACCES)
-            return unavailable("only the root of its user namespace may set the limits of an IPC namespace", 0);
+            return unavailable("only the root of its user namespace may set the limits of an IPC namespace",
+                               0);
         if (number != 0) return unavailable(std::string("write ") + key.path, number);
         Reply reply = done();
         reply.where = request.where;

@@ -99,8 +99,7 @@ Reply try_queue(const Locator& where, int flags, Use use) {
         ways.refused("through /dev/mqueue");
     else
         attempt(by_mount, "through /dev/mqueue",
-                ::open((queues_folder + ("/" + object_name(where))).c_str(),
-                       flags | O_NONBLOCK | O_CLOEXEC));
+                ::open((queues_folder + ("/" + object_name(where))).c_str(), flags | O_NONBLOCK | O_CLOEXEC));
     return ways.reply();
 }
 
@@ -181,9 +180,7 @@ public:
         sigset_t wanted;
         ::sigemptyset(&wanted);
         ::sigaddset(&wanted, SIGUSR1);
-        const struct timespec patience {
-            0, patience_ms * 1000000L
-        };
+        const struct timespec patience { 0, patience_ms * 1000000L };
         siginfo_t info{};
         int number = 0;
         do {
@@ -297,8 +294,8 @@ public:
 private:
     static void get(Ways& ways, Route route, const char* words, int number) {
         const Fd file(number);
-        void* memory =
-            file ? ::mmap(nullptr, token_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0) : MAP_FAILED;
+        void* memory = file ? ::mmap(nullptr, token_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0)
+                            : MAP_FAILED;
         if (memory == MAP_FAILED) return ways.refused(words);
         ways.got(route, words, memory);
         ::munmap(memory, token_bytes);

@@ -66,7 +66,8 @@ pid_t find_process(const Locator& where) {
 // True when /proc counts processes as our system calls do.
 bool proc_is_ours() {
     char text[32] = {};
-    return ::readlink("/proc/self", text, sizeof text - 1) > 0 && std::strtol(text, nullptr, 10) == ::getpid();
+    return ::readlink("/proc/self", text, sizeof text - 1) > 0 &&
+           std::strtol(text, nullptr, 10) == ::getpid();
 }
 
 int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
@@ -83,8 +84,7 @@ public:
 
     Reply offer(const Request& request) override {
         file_.reset(::memfd_create("ipcns-verify", MFD_CLOEXEC));
-        if (!file_ ||
-            ::write(file_.get(), request.token, token_bytes) != static_cast<ssize_t>(token_bytes))
+        if (!file_ || ::write(file_.get(), request.token, token_bytes) != static_cast<ssize_t>(token_bytes))
             return unavailable("make a memfd");
         std::memcpy(exposed, request.token, token_bytes);
         offering_ = true;
@@ -103,7 +103,8 @@ public:
         Ways ways;
         if (pid == 0) {
             if (errno != ESRCH) return unavailable("read /proc");
-            if (!proc_is_ours()) return unavailable("/proc here shows the processes of another pid namespace", 0);
+            if (!proc_is_ours())
+                return unavailable("/proc here shows the processes of another pid namespace", 0);
             if (is_hidden(request.where)) return unavailable("/proc here hides processes (hidepid)", 0);
             ways.refused("to find the process");
             return ways.reply();
@@ -126,9 +127,7 @@ public:
         sigset_t wanted;
         ::sigemptyset(&wanted);
         ::sigaddset(&wanted, SIGURG);
-        const struct timespec patience {
-            0, patience_ms * 1000000L
-        };
+        const struct timespec patience { 0, patience_ms * 1000000L };
         siginfo_t info{};
         int number = 0;
         do {
@@ -213,7 +212,8 @@ private:
         for (std::size_t i = 0; good && i < token_bytes; i += sizeof(long)) {
             errno = 0;
             // NOLINTNEXTLINE(performance-no-int-to-ptr): that is how it is called
-            const long word = ::ptrace(PTRACE_PEEKDATA, pid, reinterpret_cast<void*>(where.address + i), nullptr);
+            const long word =
+                ::ptrace(PTRACE_PEEKDATA, pid, reinterpret_cast<void*>(where.address + i), nullptr);
             good = errno == 0;
             std::memcpy(token + i, &word, sizeof word);
         }
@@ -224,9 +224,7 @@ private:
     }
 
     static bool wait_stopped(pid_t pid) {
-        const struct timespec moment {
-            0, 200000
-        };
+        const struct timespec moment { 0, 200000 };
         for (int left = patience_ms * 5; left > 0; --left) {
             int status = 0;
             const pid_t result = ::waitpid(pid, &status, WNOHANG | __WALL);

@@ -37,7 +37,8 @@ public:
             listener_.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
             socklen_t bytes = 0;
             const struct sockaddr_un address = abstract_address(request.where, bytes);
-            if (!listener_ || ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), bytes) != 0 ||
+            if (!listener_ ||
+                ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), bytes) != 0 ||
                 ::listen(listener_.get(), 4) != 0)
                 return not_made("listen");
             return reply;
@@ -49,6 +50,11 @@ public:
             ::listen(listener_.get(), 4) != 0 ||
             ::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &bytes) != 0)
             return not_made("listen at 127.0.0.1");
+        // One can listen where nobody can call: the loopback interface of a new network namespace is down.
+        const Fd caller(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+        if (::connect(caller.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
+            errno != EINPROGRESS)
+            return unavailable("call 127.0.0.1");
         reply.where.port = ntohs(address.sin_port);
         return reply;
     }

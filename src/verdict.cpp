@@ -58,7 +58,8 @@ Direction judge(const ChannelPlan& plan, const Trying& trying, bool shared, cons
     case Outcome::failed: return {Verdict::error, 0, words(attempt)};
     }
     if (shared)
-        return {Verdict::error, 0, "it was refused, although both share the " + decided_by + ": " + words(attempt)};
+        return {Verdict::error, 0,
+                "it was refused, although both share the " + decided_by + ": " + words(attempt)};
     return {Verdict::isolated, 0, words(attempt)};
 }
 

@@ -24,6 +24,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -71,14 +72,17 @@ public:
     /// One request, and the reply to it. An agent that does not answer, or answers something else, is given up.
     /// @param cancel descriptor, or -1
     /// @param along descriptor to go with the request, or -1; @p back takes one that comes with the reply
-    Reply call(const Request& request, int cancel, int along = -1, Fd* back = nullptr, int patience = step_ms) {
+    Reply call(const Request& request, int cancel, int along = -1, Fd* back = nullptr,
+               int patience = step_ms) {
         if (!socket_) return lost("an agent is gone");
-        if (!agent::send(socket_.get(), &request, sizeof request, along)) return give_up("an agent has ended");
+        if (!agent::send(socket_.get(), &request, sizeof request, along))
+            return give_up("an agent has ended");
         using Clock = std::chrono::steady_clock;
         const auto end = Clock::now() + std::chrono::milliseconds(patience);
         for (;;) {
             std::array<struct pollfd, 2> polled{{{socket_.get(), POLLIN, 0}, {cancel, POLLIN, 0}}};
-            const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count();
+            const auto left =
+                std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count();
             const int count = ::poll(polled.data(), polled.size(), static_cast<int>(std::max<long>(left, 0)));
             if (count < 0 && errno == EINTR) continue;
             if (count <= 0) return give_up("an agent does not answer");
@@ -140,11 +144,12 @@ private:
             agents_[i] = Agent(Fd(pair[0]));
             theirs[i].reset(pair[1]);
         }
-        const Namespace current = Namespace::current();
         LaunchOptions options = side_.options_;
-        options.arguments = {helper_program("ipcns-agent"), std::to_string(theirs[0].get()),
-                             std::to_string(theirs[1].get())};
-        options.environment = std::vector<std::string>{};
+        // By its descriptor: a new mount may hide its path.
+        const Fd program(::open(helper_program("ipcns-agent").c_str(), O_PATH | O_CLOEXEC));
+        if (!program) fail("open the program ipcns-agent");
+        options.arguments = {"/proc/self/fd/" + std::to_string(program.get()),
+                             std::to_string(theirs[0].get()), std::to_string(theirs[1].get())};
         options.directory = "/";
         options.die_with_parent = false;
         std::optional<Place> here;
@@ -192,7 +197,8 @@ private:
             const Reply reply = agents_[i].call(request, cancel, -1, nullptr, start_ms);
             if (reply.outcome != Outcome::done) {
                 const std::string why(reply.why, ::strnlen(reply.why, sizeof reply.why));
-                if (reply.error == 0) fail(ECANCELED, "start an agent for " + side_.text() + ": " + escape(why));
+                if (reply.error == 0)
+                    fail(ECANCELED, "start an agent for " + side_.text() + ": " + escape(why));
                 // The text ends with the reason, which an Error adds by itself.
                 fail(reply.error, escape(why.substr(0, why.rfind(": "))),
                      "only root may enter all of somebody else's namespaces");
@@ -203,7 +209,7 @@ private:
         processes_ = {open_pidfd(first_), open_pidfd(agents_[0].pid()), open_pidfd(agents_[1].pid())};
     }
 
-    // Waits for the processes, and insists.
+    // Waits for the processes, and insists. They are our children only where the program around us takes up orphans.
     void end() noexcept {
         for (Agent& agent : agents_) agent.close();
         for (const int round : {0, 1}) {
@@ -219,6 +225,10 @@ private:
                 if (result == 0 && round == 0)
                     ::syscall(SYS_pidfd_send_signal, process->get(), SIGKILL, nullptr, 0);
             }
+        }
+        for (const Fd& process : processes_) {
+            siginfo_t info{};
+            if (process) (void)::waitid(P_PIDFD, static_cast<id_t>(process.get()), &info, WEXITED | WNOHANG);
         }
     }
 
@@ -264,8 +274,9 @@ public:
     /// @throws Error when something could not be removed
     void check_cleaned() const {
         if (failed_to_clean_)
-            fail(ECANCELED, "remove what was offered for a trial", "its processes were killed; look for ipcns-verify in "
-                                                                   "/tmp, /var/tmp, /dev/shm and /dev/mqueue");
+            fail(ECANCELED, "remove what was offered for a trial",
+                 "its processes were killed; look for ipcns-verify in "
+                 "/tmp, /var/tmp, /dev/shm and /dev/mqueue");
     }
 
 private:
@@ -276,7 +287,8 @@ private:
         where.limit = plan.limit;
         where.mode = one_user_ ? 0600 : 0666;
         fill_random(&where.key, sizeof where.key);
-        where.key = static_cast<std::int32_t>((static_cast<std::uint32_t>(where.key) & 0x7fffffff) | 0x40000000);
+        where.key =
+            static_cast<std::int32_t>((static_cast<std::uint32_t>(where.key) & 0x7fffffff) | 0x40000000);
         unsigned char name[16];
         fill_random(name, sizeof name);
         static constexpr char letters[] = "0123456789abcdef";
@@ -315,8 +327,8 @@ private:
     }
 
     // Lets the second agent of a side try.
-    Reply attempt(const ChannelPlan& plan, const Request& offer, const Trying& trying, Party& giver, Party& taker,
-                  int along, bool& right) {
+    Reply attempt(const ChannelPlan& plan, const Request& offer, const Trying& trying, Party& giver,
+                  Party& taker, int along, bool& right) {
         Request request = offer;
         request.order = Order::attempt;
         std::array<unsigned char, agent::token_bytes> expected{};
@@ -331,7 +343,9 @@ private:
         case ChannelId::psem:
         case ChannelId::sysvipc:
         case ChannelId::mqueue: std::memcpy(expected.data(), trying.offer.answer, expected.size()); break;
-        case ChannelId::limit: std::memcpy(expected.data(), &offer.where.value, sizeof offer.where.value); break;
+        case ChannelId::limit:
+            std::memcpy(expected.data(), &offer.where.value, sizeof offer.where.value);
+            break;
         default: std::memcpy(expected.data(), plan.arrives ? request.token : offer.token, expected.size());
         }
         if (plan.id == ChannelId::signal) std::fill(expected.begin() + sizeof(void*), expected.end(), '\0');
