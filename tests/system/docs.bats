@@ -165,7 +165,7 @@ print("\n".join(keys or value))')
     same 'bash' "$channels"$'\nkinds\nipc\nall' "$(bash --norc -c 'source "$1"; _ipcns_reply() { printf "%s\n" "$@"; }
         compopt() { :; }; cur=; _ipcns_reply_channels' - "$completions/ipcns.bash")"
     for file in _ipcns ipcns.fish; do
-        words=$(sed -n '/_ipcns_channels/,/^\(}\|end\)/p' "$completions/$file" | tr '\n' ' ' | grep -oE 'kinds ipc all .* rights' | tr -d '\\')
+        words=$(sed -n '/_ipcns_channels/,/^\(}\|end\)/p' "$completions/$file" | tr '\n' ' ' | grep -oE 'kinds ipc all .* rights' | sed 's/[\]//g')
         same "$file" "$channels"$'\nkinds\nipc\nall' "$(bash -c "printf '%s\n' $words")"
     done
 }

@@ -320,6 +320,7 @@ with_agent() { # MANNER
     mv sabotage/libexec/ipcns/ipcns-agent sabotage/libexec/ipcns/honest-agent
     cp "$IPCNS_BUILD/tests/bin/false_agent" sabotage/libexec/ipcns/ipcns-agent
     printf '%s' "$1" >sabotage/libexec/ipcns/manner
+    # shellcheck disable=SC2034 # common.bash uses it
     IPCNS=$PWD/sabotage/bin/ipcns
 }
 
@@ -337,7 +338,6 @@ with_agent() { # MANNER
     run --separate-stderr ipcns verify --only kinds
     expect_status 1
     expect_error 'an agent has ended'
-    IPCNS=$IPCNS_BUILD/bin/ipcns
     nothing_left
 }
 
@@ -539,9 +539,9 @@ assert "psem, pshm (closed by `run`)" in value["summary"], value["summary"]
 
 @test "wrong usage is told, with the word that was meant" {
     for words in '--expect loopbak' '--only msgg' '--expect ,' '--run-options --strct' '--run-options --name=x' \
-        '--run-options true' "--run-options 'x" '--run-options --strict self self' 'no/such' '--only'; do
-        # shellcheck disable=SC2086 # they are words
-        run --separate-stderr ipcns verify $words
+        '--run-options true' '--run-options "x' '--run-options --strict self self' 'no/such' '--only'; do
+        read -ra arguments <<<"$words"
+        run --separate-stderr ipcns verify "${arguments[@]}"
         expect_status 2
     done
     run --separate-stderr ipcns verify --expect loopbak

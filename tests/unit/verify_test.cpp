@@ -240,7 +240,9 @@ TEST(Verify, LimitsOfWhatExistsAreLeftAloneUnlessAsked) {
             const VerifyReport report = verify(here, here, options);
             EXPECT_EQ(result_of(report, "limit.shm_rmid_forced").verdict, Verdict::not_available);
             EXPECT_NE(result_of(report, "limit.semopm").verdict, Verdict::isolated);
-            if (test::is_root()) EXPECT_EQ(result_of(report, "limit.semopm").verdict, Verdict::open);
+            if (test::is_root()) {
+                EXPECT_EQ(result_of(report, "limit.semopm").verdict, Verdict::open);
+            }
             EXPECT_EQ(test::read_file("/proc/sys/kernel/sem"), before);
         },
         true);
