@@ -56,20 +56,20 @@ std::string junit_text(const VerifyReport& report, const std::set<const Channel*
         std::string inside;
         if (counts && result.verdict == Verdict::open) {
             ++failures;
-            inside = fmt::format("<failure type=\"open\" message=\"{}\"/>", message);
+            inside = fmt::format(R"(<failure type="open" message="{}"/>)", message);
         } else if (result.verdict == Verdict::error || (counts && result.verdict == Verdict::not_available)) {
             ++errors;
-            inside = fmt::format("<error type=\"{}\" message=\"{}\"/>", word_of(result.verdict), message);
+            inside = fmt::format(R"(<error type="{}" message="{}"/>)", word_of(result.verdict), message);
         } else if (result.verdict == Verdict::not_available) {
             ++skipped;
-            inside = fmt::format("<skipped message=\"{}\"/>", message);
+            inside = fmt::format(R"(<skipped message="{}"/>)", message);
         } else {
             inside = fmt::format("<system-out>{}</system-out>", message);
         }
         cases += fmt::format("    <testcase classname=\"ipcns.verify\" name=\"{}\">{}</testcase>\n",
                              xml(result.channel->name), inside);
     }
-    const std::string counts = fmt::format("tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\"",
+    const std::string counts = fmt::format(R"(tests="{}" failures="{}" errors="{}" skipped="{}")",
                                            report.channels.size(), failures, errors, skipped);
     return fmt::format(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {0}>\n"

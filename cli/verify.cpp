@@ -73,6 +73,7 @@ LaunchOptions read_run_options(const std::string& text) {
     std::vector<std::string> words = split_words(text);
     words.insert(words.begin(), "run");
     std::vector<char*> pointers;
+    pointers.reserve(words.size() + 1);
     for (std::string& word : words) pointers.push_back(word.data());
     pointers.push_back(nullptr);
     const RunOptions options = parse_run_options(static_cast<int>(words.size()), pointers.data());
@@ -165,6 +166,7 @@ std::string say_open(const VerifyReport& report) {
         group->second.emplace_back(channel.name);
     }
     std::vector<std::string> parts;
+    parts.reserve(groups.size());
     for (const auto& [closed, names] : groups) parts.push_back(fmt::format("{} ({})", join(names), closed));
     if (parts.empty()) return "nothing that was tried is open";
     return fmt::format("open{}: {}", report.same_ipc ? "" : " besides", fmt::join(parts, "; "));

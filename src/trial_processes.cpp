@@ -212,8 +212,8 @@ private:
         for (std::size_t i = 0; good && i < token_bytes; i += sizeof(long)) {
             errno = 0;
             // NOLINTNEXTLINE(performance-no-int-to-ptr): that is how it is called
-            const long word =
-                ::ptrace(PTRACE_PEEKDATA, pid, reinterpret_cast<void*>(where.address + i), nullptr);
+            void* const place = reinterpret_cast<void*>(where.address + i);
+            const long word = ::ptrace(PTRACE_PEEKDATA, pid, place, nullptr);
             good = errno == 0;
             std::memcpy(token + i, &word, sizeof word);
         }

@@ -140,14 +140,14 @@ struct Segment {
     // Stays attached: with shm_rmid_forced it would be gone.
     bool put(int id, const unsigned char* token) {
         void* attached = ::shmat(id, nullptr, 0);
-        if (attached == reinterpret_cast<void*>(-1)) return false;
+        if (reinterpret_cast<std::intptr_t>(attached) == -1) return false;
         memory = attached;
         std::memcpy(memory, token, token_bytes);
         return true;
     }
     static bool get(int id, unsigned char* token) {
         const void* attached = ::shmat(id, nullptr, SHM_RDONLY);
-        if (attached == reinterpret_cast<void*>(-1)) return false;
+        if (reinterpret_cast<std::intptr_t>(attached) == -1) return false;
         std::memcpy(token, attached, token_bytes);
         ::shmdt(attached);
         return true;

@@ -137,7 +137,7 @@ public:
 private:
     void start(bool limits) {
         std::array<Fd, 2> theirs;
-        for (std::size_t i = 0; i < theirs.size(); ++i) {
+        for (std::size_t i = 0; i < theirs.size(); ++i) { // NOLINT(modernize-loop-convert): two arrays
             std::array<int, 2> pair{};
             if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0)
                 fail("make a socket pair");
@@ -193,8 +193,8 @@ private:
     void greet(int cancel) {
         Request request{};
         request.order = Order::hello;
-        for (std::size_t i = 0; i < agents_.size(); ++i) {
-            const Reply reply = agents_[i].call(request, cancel, -1, nullptr, start_ms);
+        for (Agent& agent : agents_) {
+            const Reply reply = agent.call(request, cancel, -1, nullptr, start_ms);
             if (reply.outcome != Outcome::done) {
                 const std::string why(reply.why, ::strnlen(reply.why, sizeof reply.why));
                 if (reply.error == 0)
@@ -315,10 +315,15 @@ private:
         request.order = Order::offer;
         trying.offer = giver.offers().call(request, options_.cancel, -1, &along);
         if (trying.offer.outcome == Outcome::done) {
-            const Locator found = trying.offer.where;
-            if (plan.id != ChannelId::limit) where = found;
-            where.channel = plan.id;
+            // What only the one that offers knows. Names and keys stay ours: by these it is removed.
+            const Locator& found = trying.offer.where;
+            std::copy(std::begin(found.ids), std::end(found.ids), std::begin(where.ids));
+            where.inside = found.inside;
             where.outside = giver.offers().pid();
+            where.fd = found.fd;
+            where.address = found.address;
+            where.folders = found.folders;
+            where.port = found.port;
             trying.attempt = attempt(plan, request, trying, giver, taker, along.get(), trying.attempt_right);
             trying.control = attempt(plan, request, trying, giver, giver, along.get(), trying.control_right);
         }
@@ -328,7 +333,7 @@ private:
 
     // Lets the second agent of a side try.
     Reply attempt(const ChannelPlan& plan, const Request& offer, const Trying& trying, Party& giver,
-                  Party& taker, int along, bool& right) {
+                  Party& taker, int along, bool& right) const {
         Request request = offer;
         request.order = Order::attempt;
         std::array<unsigned char, agent::token_bytes> expected{};
@@ -375,7 +380,7 @@ private:
     }
 
     // Finds a value that neither side has. Returns a verdict where limits must not be touched.
-    std::optional<Direction> prepare_limit(Request& request, Party& giver, Party& taker) {
+    std::optional<Direction> prepare_limit(Request& request, Party& giver, Party& taker) const {
         if (!giver.side().is_fresh() && !options_.limits)
             return Direction{Verdict::not_available, 0,
                              "limits of a namespace that exists already are set only with --limits"};
@@ -397,7 +402,7 @@ private:
         }
         request.where.before = now[0];
         const LimitKey* key = find_limit_key(limit_channel_names[request.where.limit]);
-        for (const std::uint64_t step : {1, 2, 3}) {
+        for (const std::uint64_t step : {1UL, 2UL, 3UL}) {
             const std::uint64_t value = now[0] >= key->least + step ? now[0] - step : now[0] + step;
             if (value == now[1] || value > key->most) continue;
             request.where.value = value;

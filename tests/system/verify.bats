@@ -481,8 +481,10 @@ with_agent() { # MANNER
 # bats test_tags=lock:verify
 @test "somebody else's queue with the same id is not read" {
     # In a new namespace the ids begin at 0, as those that the other side offers.
-    in_a_world '"$IPCNS_BUILD/tests/bin/process_state" >/dev/null 2>&1 || true
-        id=$(ipcmk -Q | grep -o "[0-9]*$")
+    need perl
+    in_a_world 'id=$(ipcmk -Q | grep -o "[0-9]*$")
+        [[ $id == 0 ]]
+        perl -e "msgsnd(0, pack(q(l! a*), 1, q(sixteen letters!)), 0) or die"
         before=$(cat /proc/sysvipc/msg)
         "$IPCNS" verify -n -o CHANNEL,VERDICT,WHY --run-options " " self --only msg,sem,shm >out
         [[ $(cat /proc/sysvipc/msg) == "$before" ]]
