@@ -2,6 +2,7 @@
 // ipcns run: a program in a new namespace, and no trace of it afterwards.
 #include "early.hpp"
 #include "front.hpp"
+#include "run_options.hpp"
 
 #include <ipcns/inventory.hpp>
 #include <ipcns/registry.hpp>
@@ -15,75 +16,8 @@
 namespace ipcns::cli {
 namespace {
 
-enum : int { option_strict = 1100, option_shm_size, option_limit, option_name, option_exec, option_wait };
-
-constexpr struct option long_options[] = {
-    {"ipc-only", no_argument, nullptr, option_ipc_only},
-    {"strict", no_argument, nullptr, option_strict},
-    {"shm-size", required_argument, nullptr, option_shm_size},
-    {"limit", required_argument, nullptr, option_limit},
-    {"name", required_argument, nullptr, option_name},
-    {"root", no_argument, nullptr, option_root},
-    {"exec", no_argument, nullptr, option_exec},
-    {"wait", no_argument, nullptr, option_wait},
-    {"die-with-parent", no_argument, nullptr, option_die},
-    {"chdir", required_argument, nullptr, option_chdir},
-    {"env", required_argument, nullptr, option_env},
-    {"unset", required_argument, nullptr, option_unset},
-    {"verbose", no_argument, nullptr, 'v'},
-    {"help", no_argument, nullptr, 'h'},
-    {},
-};
-
-struct Options : ProgramOptions {
-    std::string name;
-    bool replace = false;
-    bool wait = false;
-    bool help = false;
-};
-
-Options parse(int argc, char** argv) {
-    Options options;
-    opterr = 0;
-    for (int option = 0; (option = ::getopt_long(argc, argv, "+:vh", long_options, nullptr)) != -1;) {
-        switch (option) {
-        case option_ipc_only:
-        case option_strict: {
-            const Isolation wanted = option == option_strict ? Isolation::strict : Isolation::ipc_only;
-            if (options.launch.isolation != Isolation::six_kinds && options.launch.isolation != wanted)
-                throw UsageError("--ipc-only and --strict contradict each other");
-            options.launch.isolation = wanted;
-            break;
-        }
-        case option_shm_size: options.launch.shm_size = parse_size(optarg); break;
-        case option_limit: options.launch.limits.push_back(Limit::parse(optarg)); break;
-        case option_name:
-            check_name(optarg);
-            options.name = optarg;
-            break;
-        case option_exec: options.replace = true; break;
-        case option_wait: options.wait = true; break;
-        case 'h': options.help = true; return options;
-        default:
-            if (!options.take(option, optarg)) refuse_option("run", option, argv);
-        }
-    }
-    options.set_program(argc, argv, optind);
-    options.launch.has_signal_handlers = false;
-    const auto& launch = options.launch;
-    if (launch.shm_size && launch.isolation == Isolation::ipc_only)
-        throw UsageError("--shm-size means nothing with --ipc-only", "--ipc-only leaves /dev/shm as it is");
-    if (options.replace && (options.wait || !options.name.empty() || launch.isolation == Isolation::strict))
-        throw UsageError("--exec gives up the parent that --wait, --name and --strict need");
-    if (!options.name.empty() && launch.isolation == Isolation::strict)
-        throw UsageError(
-            "--name and --strict cannot be had together",
-            "a name can be entered by others, who would not be in the strict run's other namespaces");
-    return options;
-}
-
 // The program may run already (early.cpp).
-Child start(const Supervisor& supervisor, const Options& options) {
+Child start(const Supervisor& supervisor, const RunOptions& options) {
 #ifdef IPCNS_EARLY_START
     if (const Early early = ipcns_early; early.pid != 0) {
         Fd program(early.pidfd);
@@ -101,7 +35,7 @@ Child start(const Supervisor& supervisor, const Options& options) {
 }
 
 // The namespace has the life of the parent; a name also needs to be taken away.
-int run_supervised(Options& options) {
+int run_supervised(RunOptions& options) {
     std::optional<Supervisor> supervisor(std::in_place);
     std::optional<Registry> registry;
     std::optional<Place> place;
@@ -216,7 +150,7 @@ Examples:
 )";
 
 int run_command(int argc, char** argv) {
-    Options options = parse(argc, argv);
+    RunOptions options = parse_run_options(argc, argv);
     if (options.help) {
         write_text(STDOUT_FILENO, run_help);
         return 0;

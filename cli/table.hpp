@@ -152,6 +152,7 @@ public:
     void add_to(CLI::App& command);
 
     [[nodiscard]] bool json() const { return json_; }
+    [[nodiscard]] bool headings() const { return !no_headings_; }
     /// True when the column of this title is to be shown, so that what costs much is looked up only then.
     [[nodiscard]] bool shows(std::string_view title) const;
     /// Shows a column that is not shown without being asked for.

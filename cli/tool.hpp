@@ -44,6 +44,8 @@ void add_clear(CLI::App& program, int& status);
 void add_make(CLI::App& program, int& status);
 void add_remove(CLI::App& program, int& status);
 void add_diff(CLI::App& program, int& status);
+// of ipcns-verify
+void add_verify(CLI::App& program, int& status);
 
 /// The main() of a helper program: does the command that the words ask for, and says what went wrong.
 /// @return the exit status: 0 done, 1 failed, 2 wrong usage, or what the command chose

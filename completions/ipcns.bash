@@ -28,6 +28,7 @@ _ipcns_options() { # COMMAND
     diff) printf '%s\n' -o --output -n --noheadings -J --json --objects --kind --no-content -h --help ;;
     clear) printf '%s\n' -y --yes --dry-run -v --verbose -h --help ;;
     limits) printf '%s\n' -o --output -n --noheadings -J --json -b --bytes -v --verbose -h --help ;;
+    verify) printf '%s\n' -o --output -n --noheadings -J --json --run-options --only --expect --limits --junit -h --help ;;
     esac
 }
 
@@ -43,6 +44,7 @@ _ipcns_columns() { # COMMAND
     remove) printf '%s\n' OBJECT KIND KEY OWNER UID MODE SIZE STATE IDLE ;;
     diff) printf '%s\n' WHAT KIND RESULT FIELD NUMBER OFFSET A B IDA IDB NOTE ;;
     limits) printf '%s\n' KEY VALUE DEFAULT USED USE% MEANING UNIT PATH ;;
+    verify) printf '%s\n' CHANNEL VERDICT DECIDES CLOSES WHY FORTH BACK EXPECTED MEANING ;;
     esac
 }
 
@@ -119,17 +121,31 @@ _ipcns_reply_objects() { # WORD...
 }
 
 # A list with commas, of which the last word is being written.
-_ipcns_reply_columns() { # COMMAND
-    local done='' column
+_ipcns_reply_list() { # WORD...
+    local done='' word
     if [[ $cur == *,* ]]; then
         done=${cur%,*},
     elif [[ $cur == +* ]]; then
         done=+
     fi
-    for column in $(_ipcns_columns "$1"); do
-        if [[ ,${done#+} != *,$column,* ]]; then _ipcns_reply "$done$column"; fi
+    for word in "$@"; do
+        if [[ ,${done#+} != *,$word,* ]]; then _ipcns_reply "$done$word"; fi
     done
     compopt -o nospace 2>/dev/null
+}
+
+_ipcns_reply_columns() { # COMMAND
+    local columns
+    mapfile -t columns < <(_ipcns_columns "$1")
+    _ipcns_reply_list "${columns[@]}"
+}
+
+# What verify tries, and sets of it.
+_ipcns_reply_channels() {
+    _ipcns_reply_list kinds ipc all msg sem shm mq psem pshm sysvipc mqueue mq-notify \
+        limit.{msgmax,msgmnb,msgmni,semmsl,semmns,semopm,semmni,shmall,shmmax,shmmni,shm_rmid_forced} \
+        limit.{queues_max,msg_max,msgsize_max,msg_default,msgsize_default} file fifo socket mapping futex inotify signal \
+        ptrace vm-read proc-mem proc-fd pidfd-getfd abstract loopback rights
 }
 
 _ipcns_reply_limit() {
@@ -175,6 +191,9 @@ _ipcns_reply_value() { # COMMAND OPTION
     --name | --timeout) ;;
     -o | --output) _ipcns_reply_columns "$1" ;;
     --fds) _ipcns_reply auto always never ;;
+    --only | --expect) _ipcns_reply_channels ;;
+    --run-options) _ipcns_reply --ipc-only --strict ;;
+    --junit) mapfile -t COMPREPLY < <(compgen -f -- "$cur") && compopt -o filenames 2>/dev/null ;;
     *) return 1 ;;
     esac
 }
@@ -206,12 +225,12 @@ _ipcns() {
         if [[ $cur == -* ]]; then
             _ipcns_reply_lines < <(_ipcns_options '')
         else
-            _ipcns_reply run exec create attach delete list pids identify monitor show make remove limits diff clear help
+            _ipcns_reply run exec create attach delete list pids identify monitor show make remove limits diff clear verify help
         fi
         return
     fi
     if [[ $command == help ]]; then
-        if ((last == 2)); then _ipcns_reply run exec create attach delete list pids identify monitor show make remove limits clear; fi
+        if ((last == 2)); then _ipcns_reply run exec create attach delete list pids identify monitor show make remove limits clear verify; fi
         return
     fi
 
@@ -227,7 +246,7 @@ _ipcns() {
             if [[ $word == --all ]]; then all=yes; fi
             case $word in
             --shm-size | --limit | --name | --chdir | --env | --unset | --timeout | -o | --output | --size | --count | --mode | \
-                --value | --owner | --kind | --older-than | --key) option=$word ;;
+                --value | --owner | --kind | --older-than | --key | --run-options | --only | --expect | --junit) option=$word ;;
             esac
         else
             others=$((others + 1))
@@ -280,6 +299,7 @@ _ipcns() {
             if ((others == 0)); then _ipcns_reply_target; fi
             if [[ $cur != [/.@0-9]* ]]; then _ipcns_reply_limit; fi
             ;;
+        verify) if ((others < 2)); then _ipcns_reply_target; fi ;;
         esac
     fi
 }

@@ -51,7 +51,7 @@ function __ipcns_words
             set ended yes
         else if test $ended = no; and string match -q -- '-?*' $word
             contains -- $word --shm-size --limit --name --chdir --env --unset --timeout -o --output \
-                --size --count --mode --value --owner --kind --older-than --key
+                --size --count --mode --value --owner --kind --older-than --key --run-options --only --expect --junit
             and set value yes
         else
             echo $word
@@ -143,6 +143,17 @@ function __ipcns_objects
     end
 end
 
+# What verify tries, and sets of it.
+function __ipcns_channels
+    set -l before (string match -r '^.*,' -- (commandline -ct | string replace -r '^--[a-z]+=' ''))
+    for channel in kinds ipc all msg sem shm mq psem pshm sysvipc mqueue mq-notify \
+        limit.{msgmax,msgmnb,msgmni,semmsl,semmns,semopm,semmni,shmall,shmmax,shmmni,shm_rmid_forced} \
+        limit.{queues_max,msg_max,msgsize_max,msg_default,msgsize_default} file fifo socket mapping futex inotify \
+        signal ptrace vm-read proc-mem proc-fd pidfd-getfd abstract loopback rights
+        echo $before$channel
+    end
+end
+
 # A list with commas, of which the last word is being written.
 function __ipcns_columns # COLUMN...
     set -l before (string match -r '^(?:\+|.*,)' -- (commandline -ct | string replace -r '^(--output=|-o)' ''))
@@ -167,12 +178,13 @@ complete -c ipcns -n __ipcns_no_command -a remove -d 'remove objects from a name
 complete -c ipcns -n __ipcns_no_command -a limits -d 'show and set the limits of a namespace'
 complete -c ipcns -n __ipcns_no_command -a diff -d 'compare two processes or what two namespaces hold'
 complete -c ipcns -n __ipcns_no_command -a clear -d 'remove everything from a named namespace'
+complete -c ipcns -n __ipcns_no_command -a verify -d 'try what gets through between two namespaces'
 complete -c ipcns -n __ipcns_no_command -a help -d 'tell about a command'
 complete -c ipcns -n '__ipcns_command help; and __ipcns_has_words 0' \
-    -a 'run exec create attach delete list pids identify monitor show make remove limits diff clear'
+    -a 'run exec create attach delete list pids identify monitor show make remove limits diff clear verify'
 complete -c ipcns -n __ipcns_no_command -s V -l version -d 'print the version'
 complete -c ipcns -n __ipcns_no_command -s h -l help -d 'list the commands'
-complete -c ipcns -n '__ipcns_options run exec create attach delete list pids identify monitor show make remove limits diff clear' \
+complete -c ipcns -n '__ipcns_options run exec create attach delete list pids identify monitor show make remove limits diff clear verify' \
     -s h -l help -d 'show what the command does'
 
 # Arguments
@@ -192,6 +204,8 @@ complete -c ipcns -n '__ipcns_command remove; and not __ipcns_has_words 0' -a 'm
 complete -c ipcns -n '__ipcns_command limits; and __ipcns_has_words 0' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command limits' -a '(__ipcns_limits)'
 complete -c ipcns -n '__ipcns_command identify; and __ipcns_has_words 0' -a '(__fish_complete_pids)'
+complete -c ipcns -n '__ipcns_command verify; and __ipcns_has_words 0' -a '(__ipcns_targets)'
+complete -c ipcns -n '__ipcns_command verify; and __ipcns_has_words 1' -a '(__ipcns_targets)'
 
 # How much is private
 complete -c ipcns -n '__ipcns_options run exec' -l ipc-only -d 'only the IPC namespace'
@@ -250,7 +264,16 @@ complete -c ipcns -n '__ipcns_options remove' -l key -x -d 'only with this key'
 complete -c ipcns -n '__ipcns_options remove' -l all -d 'everything'
 complete -c ipcns -n '__ipcns_options remove' -l force -d 'with --all: also in the host'
 
+# Trials
+complete -c ipcns -n '__ipcns_options verify' -l run-options -x -a '--ipc-only --strict' -d 'options of run for the new namespaces'
+complete -c ipcns -n '__ipcns_options verify' -l only -x -a '(__ipcns_channels)' -d 'try only these channels'
+complete -c ipcns -n '__ipcns_options verify' -l expect -x -a '(__ipcns_channels)' -d 'what must be isolated'
+complete -c ipcns -n '__ipcns_options verify' -l limits -d 'also set limits of namespaces that exist already'
+complete -c ipcns -n '__ipcns_options verify' -l junit -r -F -d 'also write a JUnit report'
+
 # Tables
+complete -c ipcns -n '__ipcns_options verify' -s o -l output -x -d 'columns to show' \
+    -a '(__ipcns_columns CHANNEL VERDICT DECIDES CLOSES WHY FORTH BACK EXPECTED MEANING)'
 complete -c ipcns -n '__ipcns_options list' -s o -l output -x -d 'columns to show' \
     -a '(__ipcns_columns NS NAME PROCS PID USER HELD COMMAND UID MOUNTS FDS SHM OBJECTS)'
 complete -c ipcns -n '__ipcns_options pids' -s o -l output -x -d 'columns to show' \
@@ -265,8 +288,8 @@ complete -c ipcns -n '__ipcns_options diff' -s o -l output -x -d 'columns to sho
     -a '(__ipcns_columns WHAT KIND RESULT FIELD NUMBER OFFSET A B IDA IDB NOTE)'
 complete -c ipcns -n '__ipcns_options remove' -s o -l output -x -d 'columns to show' \
     -a '(__ipcns_columns OBJECT KIND KEY OWNER UID MODE SIZE STATE IDLE)'
-complete -c ipcns -n '__ipcns_options list pids identify show remove limits diff' -s n -l noheadings -d 'no line of headings'
-complete -c ipcns -n '__ipcns_options list pids identify monitor show make remove limits diff' -s J -l json -d 'print JSON'
+complete -c ipcns -n '__ipcns_options list pids identify show remove limits diff verify' -s n -l noheadings -d 'no line of headings'
+complete -c ipcns -n '__ipcns_options list pids identify monitor show make remove limits diff verify' -s J -l json -d 'print JSON'
 complete -c ipcns -n '__ipcns_options list' -l fds -x -a 'auto always never' -d 'search descriptors'
 complete -c ipcns -n '__ipcns_options list' -l objects -d 'also what is in each'
 complete -c ipcns -n '__ipcns_options list show limits' -s b -l bytes -d 'sizes in bytes'

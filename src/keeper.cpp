@@ -5,10 +5,10 @@
 
 #include "errand.hpp"
 #include "error.hpp"
+#include "programs.hpp"
 
 #include <ipcns/launch.hpp>
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -20,36 +20,6 @@
 #include <string_view>
 
 namespace ipcns {
-namespace {
-
-// The folder of the shared library that this code is in; empty where it is part of a program.
-std::filesystem::path library_folder() {
-    Dl_info about{};
-    const bool found = ::dladdr(reinterpret_cast<const void*>(&library_folder), &about) != 0;
-    // A program is told by the word that it was started by.
-    if (!found || about.dli_fname == nullptr || about.dli_fname[0] != '/') return {};
-    return std::filesystem::path(about.dli_fname).parent_path();
-}
-
-// The keeper lies beside the program that runs, or where an installation of that program or of this library has it, or
-// where this library was configured to be installed.
-std::string keeper_program() {
-    std::error_code ignored;
-    const auto own = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
-    const auto library = library_folder();
-    for (const std::filesystem::path& folder :
-         {own, own / "../libexec/ipcns", library.empty() ? own : library / IPCNS_LIBEXEC_FROM_LIB,
-          std::filesystem::path(IPCNS_LIBEXECDIR), std::filesystem::path("/usr/libexec/ipcns"),
-          std::filesystem::path("/usr/local/libexec/ipcns")}) {
-        const auto program = folder / "ipcns-keeper";
-        if (::access(program.c_str(), X_OK) == 0) return program;
-    }
-    fail(ENOENT, "find the program ipcns-keeper",
-         "it belongs to " IPCNS_LIBEXECDIR
-         ", or to ../libexec/ipcns beside the program: install ipcns again");
-}
-
-} // namespace
 
 StartedKeeper start_keeper(const std::string& name, const std::string& path, const CreateOptions& options,
                            const Place* place) {
@@ -59,7 +29,7 @@ StartedKeeper start_keeper(const std::string& name, const std::string& path, con
     Fd theirs(pair[1]);
 
     LaunchOptions launch_options;
-    launch_options.arguments = {keeper_program(), name, std::to_string(theirs.get())};
+    launch_options.arguments = {helper_program("ipcns-keeper"), name, std::to_string(theirs.get())};
     launch_options.directory = path;
     launch_options.place = place;
     launch_options.shm_size = options.shm_size;

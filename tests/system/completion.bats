@@ -78,7 +78,12 @@ name_to_complete() {
     expect_line 'ipcns help monitor ' bash_line 'ipcns help mo'
     expect_line 'ipcns list --noheadings ' bash_line 'ipcns list --no'
     expect_line 'ipcns delete --all --kill ' bash_line 'ipcns delete --all --k'
-    expect_line 'ipcns attach clear create delete diff exec help identify limits list make monitor pids remove run show ' bash_all 'ipcns '
+    expect_line 'ipcns attach clear create delete diff exec help identify limits list make monitor pids remove run show verify ' bash_all 'ipcns '
+}
+
+@test "bash: channels, in a list" {
+    expect_line 'ipcns verify --expect loopback' bash_line 'ipcns verify --expect loo'
+    expect_line 'ipcns verify --only msg,limit.shmmax' bash_line 'ipcns verify --only msg,limit.shmma'
 }
 
 @test "bash: values of options, written with and without =" {

@@ -14,8 +14,8 @@ setup() {
     completions=$IPCNS_TREE/completions
 }
 
-commands=(run exec create attach delete list pids identify monitor show make remove limits diff clear)
-tables=(list pids identify show remove limits diff)
+commands=(run exec create attach delete list pids identify monitor show make remove limits diff clear verify)
+tables=(list pids identify show remove limits diff verify)
 
 # same WHAT A B: two lists, one word a line, hold the same words.
 same() {
@@ -153,6 +153,21 @@ print("\n".join(keys or value))')
         in_page=$(awk '/^# COLUMNS/ {on = 1} on && column {print $2; column = 0} on && /^\|  [A-Z]/ {column = 1}' \
             "$man/ipcns-$command.1.scd")
         same "$command, keys in the manual page" "$keys" "$in_page"
+    done
+}
+
+@test "the same channels everywhere" {
+    channels=$(ipcns verify self self -n -o CHANNEL) || true
+    short=$(sed -E 's/^limit\..*/limit.KEY/' <<<"$channels" | sort -u)
+    same 'help' "$short" "$(ipcns verify --help | sed -nE '/^Channels:/,/^$/s/^    ([a-zA-Z.-]+) .*/\1/p')"
+    same 'manual page' "$short" \
+        "$(awk '/^# CHANNELS/ {on = 1} /^# SETS/ {on = 0} on && /^\|  [a-z]/ {gsub(/[|,]/, ""); print}' "$man/ipcns-verify.1.scd" |
+            tr -s ' ' '\n' | sed '/^$/d')"
+    same 'bash' "$channels"$'\nkinds\nipc\nall' "$(bash --norc -c 'source "$1"; _ipcns_reply() { printf "%s\n" "$@"; }
+        compopt() { :; }; cur=; _ipcns_reply_channels' - "$completions/ipcns.bash")"
+    for file in _ipcns ipcns.fish; do
+        words=$(sed -n '/_ipcns_channels/,/^\(}\|end\)/p' "$completions/$file" | tr '\n' ' ' | grep -oE 'kinds ipc all .* rights' | sed 's/[\]//g')
+        same "$file" "$channels"$'\nkinds\nipc\nall' "$(bash -c "printf '%s\n' $words")"
     done
 }
 
