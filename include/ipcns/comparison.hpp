@@ -2,6 +2,7 @@
 // Two things beside each other: the namespaces of two processes, or what lies in two IPC namespaces.
 #pragma once
 
+#include <ipcns/error.hpp>
 #include <ipcns/export.hpp>
 #include <ipcns/limits.hpp>
 #include <ipcns/namespace.hpp>
