@@ -210,6 +210,7 @@ no_processes_but_me() { (unset IPCNS_TEST_MARK && no_processes); }
     expect_status 0
     expect_verdict 'isolated isolated isolated' "${kinds[@]}" sysvipc mq-notify
     [[ $(ipcns exec "$one" -- bash -c 'sysv_objects; ls -A /dev/shm') == '' ]]
+    ipcns delete "$one" "$two" # with their keepers
     nothing_left
 }
 
