@@ -283,6 +283,47 @@ no_processes_but_me() { (unset IPCNS_TEST_MARK && no_processes); }
     nothing_left
 }
 
+# bats test_tags=root,lock:verify
+@test "a container of runc with and without an IPC namespace of its own" {
+    need runc jq
+    container() { # JQ-FILTER
+        local folder
+        rm -rf bundle
+        mkdir -p bundle/rootfs
+        (cd bundle && runc spec)
+        for folder in usr bin lib lib64; do mkdir "bundle/rootfs/$folder"; done
+        jq '.process.terminal = false | .process.args = ["sleep", "100"] |
+            .mounts += (["/usr", "/bin", "/lib", "/lib64"] | map({destination: ., source: ., type: "bind", options: ["rbind", "ro"]})) |
+            '"$1" bundle/config.json >config.json
+        mv config.json bundle/config.json
+        name=ipcns-verify-$$-$RANDOM
+        runc --root "$PWD/runc" run --detach --bundle bundle --pid-file pid "$name" </dev/null >runc.log 2>&1 3>&- || {
+            cat runc.log
+            skip 'runc does not run here'
+        }
+        remember_pid "$(<pid)"
+        try self "$(<pid)"
+        runc --root "$PWD/runc" delete --force "$name"
+    }
+    container .
+    expect_status 0
+    expect_verdict 'isolated isolated isolated' "${kinds[@]}" sysvipc mq-notify "${files[@]}" abstract loopback
+    expect_verdict 'open isolated open' signal "${traces[@]}"
+    no_verdict error
+
+    container 'del(.linux.namespaces[] | select(.type == "ipc"))'
+    expect_status 3
+    expect_verdict 'open open open' "${sysv[@]}" mq mq-notify
+    # Its /dev/shm is its own all the same.
+    expect_verdict 'isolated isolated isolated' psem pshm "${files[@]}" abstract loopback
+
+    container 'del(.linux.namespaces[] | select(.type == "network"))'
+    expect_status 0
+    expect_verdict 'isolated isolated isolated' "${kinds[@]}"
+    expect_verdict 'open open open' abstract loopback
+    nothing_left
+}
+
 # --- it can't be fooled ------------------------------------------------------------------------------------------------
 
 # bats test_tags=lock:verify
