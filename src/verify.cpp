@@ -206,24 +206,24 @@ private:
             facts_ = reply.facts;
         }
         // They are all there: the first one waits for the others.
-        processes_ = {open_pidfd(first_), open_pidfd(agents_[0].pid()), open_pidfd(agents_[1].pid())};
+        processes_ = {open_pidfd(agents_[0].pid()), open_pidfd(agents_[1].pid()), open_pidfd(first_)};
     }
 
     // Waits for the processes, and insists. They are our children only where the program around us takes up orphans.
     void end() noexcept {
         for (Agent& agent : agents_) agent.close();
         for (const int round : {0, 1}) {
-            for (auto process = processes_.rbegin(); process != processes_.rend(); ++process) {
-                if (!*process) continue;
+            for (const Fd& process : processes_) {
+                if (!process) continue;
                 struct pollfd polled {
-                    process->get(), POLLIN, 0
+                    process.get(), POLLIN, 0
                 };
                 int result = 0;
                 do {
                     result = ::poll(&polled, 1, end_ms);
                 } while (result < 0 && errno == EINTR);
                 if (result == 0 && round == 0)
-                    ::syscall(SYS_pidfd_send_signal, process->get(), SIGKILL, nullptr, 0);
+                    ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
             }
         }
         for (const Fd& process : processes_) {
