@@ -262,6 +262,18 @@ def row_show_all(options):
         return against(options, EVERYTHING, LOOP, 0.005, 3 if options.quick else 10, cross_check=False)
 
 
+def row_show_all_floor(options):
+    """What is left when nothing is printed, and no process is asked what it waits for."""
+    with crowd(1000, 10):
+        return against(options, EVERYTHING, [tool("walk")], None, 10 if options.quick else 50, cross_check=False)
+
+
+def row_walk(options):
+    """How near to the ratio of show-all the least possible comes."""
+    with crowd(1000, 10):
+        return against(options, [tool("walk")], LOOP, None, 3 if options.quick else 10, cross_check=False)
+
+
 def row_show_holders(options):
     inside = segments(1000, 100, 2000)
     must_show("show-holders", HOLDERS, 1000, inside)
@@ -371,7 +383,7 @@ def row_leak(options):
 ROWS = {
     "floor": row_floor, "unshare": row_unshare, "bwrap": row_bwrap, "exec": row_exec, "list": row_list,
     "show-ipcs": row_show_ipcs, "show-lsipc": row_show_lsipc, "show-floor": row_show_floor,
-    "show-all": row_show_all, "show-holders": row_show_holders, "handles": row_handles,
+    "show-all": row_show_all, "show-all-floor": row_show_all_floor, "walk": row_walk, "show-holders": row_show_holders, "handles": row_handles,
     "leak": row_leak,
 }
 
