@@ -2,6 +2,7 @@
 // Does anything get through between two namespaces? Tried, not looked up.
 #pragma once
 
+#include <ipcns/error.hpp>
 #include <ipcns/export.hpp>
 #include <ipcns/fd.hpp>
 #include <ipcns/launch.hpp>

@@ -317,7 +317,8 @@ shmmni different - 64 4096' "$a" "$b"
     somebody_else
     outside=$(ipcmk -M 4096 -p 600)
     outside=${outside##* }
-    key=$(awk -v id="$outside" '$2 == id {printf "0x%x", $1}' /proc/sysvipc/shm)
+    key=$(awk -v id="$outside" '$2 == id {print $1}' /proc/sysvipc/shm)
+    key=$(printf '0x%x' $((key & 0xffffffff))) # the kernel prints it with a sign
     as_somebody_else ipcns create mine
     as_somebody_else ipcns make mine shm "$key" --size 4096 --mode 600 >/dev/null
     run --separate-stderr as_somebody_else ipcns diff -n self mine --kind shm
