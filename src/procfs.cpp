@@ -47,7 +47,7 @@ Fd open_proc() {
     return proc;
 }
 
-ProcessPath::ProcessPath(pid_t pid) noexcept : path_{} {
+ProcessPath::ProcessPath(pid_t pid) noexcept {
     char* end = std::to_chars(path_.data(), path_.data() + path_.size(), pid).ptr;
     *end++ = '/';
     start_ = static_cast<std::size_t>(end - path_.data());

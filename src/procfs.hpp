@@ -27,7 +27,7 @@ public:
     const char* operator()(std::string_view file) noexcept;
 
 private:
-    std::array<char, 56> path_;
+    std::array<char, 56> path_{};
     std::size_t start_;
 };
 
