@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 
 namespace ipcns::cli {
 namespace {
@@ -29,7 +28,8 @@ struct Line {
 constexpr std::size_t bar_width = 20;
 
 std::string bar(double part) {
-    const auto full = static_cast<std::size_t>(std::lround(std::clamp(part, 0.0, 1.0) * bar_width));
+    // Rounded by hand: lround(3) would be all that a whole library is loaded for.
+    const auto full = static_cast<std::size_t>(std::clamp(part, 0.0, 1.0) * bar_width + 0.5);
     return "[" + std::string(full, '#') + std::string(bar_width - full, '.') + "]";
 }
 

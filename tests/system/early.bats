@@ -98,3 +98,13 @@ need_early() {
     run -127 ipcns run ./nosuch
     run -126 ipcns run /
 }
+
+# bats test_tags=root
+@test "a helper program loads the C library and no other, since each takes its time" {
+    need ldd
+    for program in "$IPCNS_BUILD"/libexec/ipcns/ipcns-*; do
+        ldd "$program" >libraries || continue # static
+        run ! grep -vE 'linux-vdso|libc\.so|/ld-linux|not a dynamic executable|statically linked' libraries
+    done
+    grep -q 'libc\.so' libraries || ldd "$IPCNS_BUILD/libexec/ipcns/ipcns-objects" | grep -q 'libc\.so'
+}
