@@ -30,6 +30,7 @@ test_needs=(
     'fish=fish'
     'less=less'
     'man-db=man'
+    'procps=pgrep'
     'strace=strace'
     'bubblewrap=bwrap'
     'runc=runc'
