@@ -28,8 +28,9 @@ struct Line {
 constexpr std::size_t bar_width = 20;
 
 std::string bar(double part) {
-    // Rounded by hand: lround(3) would be all that a whole library is loaded for.
-    const auto full = static_cast<std::size_t>(std::clamp(part, 0.0, 1.0) * bar_width + 0.5);
+    // Rounded by hand, as is right for what is not negative: lround(3) would be all that a whole library is loaded for.
+    const double exact = std::clamp(part, 0.0, 1.0) * bar_width;
+    const auto full = static_cast<std::size_t>(exact + 0.5); // NOLINT(bugprone-incorrect-roundings)
     return "[" + std::string(full, '#') + std::string(bar_width - full, '.') + "]";
 }
 
