@@ -117,6 +117,7 @@ table_of() { # COMMAND ARGUMENT...
     ipcns run -- sh -c 'ipcmk -Q >/dev/null && exec "$IPCNS" "$@"' - "$@" self --all --dry-run
 }
 
+# bats test_tags=lock:verify
 @test "the same columns everywhere, and the keys of the JSON" {
     need python3
     is_root || need_userns
@@ -156,6 +157,7 @@ print("\n".join(keys or value))')
     done
 }
 
+# bats test_tags=lock:verify
 @test "the same channels everywhere" {
     channels=$(ipcns verify self self -n -o CHANNEL) || true
     short=$(sed -E 's/^limit\..*/limit.KEY/' <<<"$channels" | sort -u)
@@ -248,6 +250,7 @@ levelled() {
         s/\b(keeper|mount)\b/HELD/g; s/ +/ /g; s/^ | \$//g" | grep -vE '(^| )host |^$'
 }
 
+# bats test_tags=lock:verify
 @test "the tour of the README is as it says" {
     need ipcmk ipcs
     is_root || need_userns

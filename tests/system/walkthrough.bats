@@ -41,10 +41,12 @@ walk() { # DOCUMENT
     (($(grep -c '^\$ ' printed) > 20))
 }
 
+# bats test_tags=lock:verify
 @test "the walk-through is as it says" {
     walk "$IPCNS_TREE/docs/walkthrough.md"
 }
 
+# bats test_tags=lock:verify
 @test "the walk-through in Chinese shows the same" {
     diff <(blocks "$IPCNS_TREE/docs/walkthrough.md") <(blocks "$IPCNS_TREE/docs/walkthrough.zh-CN.md")
 }
