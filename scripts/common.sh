@@ -48,6 +48,10 @@ test_needs=(
     'jq=jq'
     'perl-base=perl'
 )
+# What tests/integration starts.
+# shellcheck disable=SC2034
+integration_needs=(
+)
 
 # die WHAT WHY [HINT]: ends the script with the project's kind of message.
 die() {
