@@ -54,7 +54,8 @@ std::uint64_t whole_pages(std::uint64_t bytes) {
 
 class FileContents : public Contents {
 public:
-    FileContents(Fd file, std::uint64_t size) : file_(std::move(file)), size_(size) {}
+    FileContents(Fd file, std::uint64_t size, std::uint64_t huge_page = 0)
+        : file_(std::move(file)), size_(size), huge_page_(huge_page) {}
 
     [[nodiscard]] std::uint64_t size() const override { return size_; }
 
@@ -64,6 +65,13 @@ public:
             return errno == ENXIO ? size_ : offset; // a file system that can't tell: all may be data
         return std::min(static_cast<std::uint64_t>(found), size_);
     }
+
+    [[nodiscard]] std::uint64_t next_hole(std::uint64_t offset) override {
+        const off_t found = ::lseek(file_.get(), static_cast<off_t>(offset), SEEK_HOLE);
+        return found < 0 ? size_ : std::min(static_cast<std::uint64_t>(found), size_);
+    }
+
+    [[nodiscard]] std::uint64_t huge_page() const override { return huge_page_; }
 
     void read(std::uint64_t offset, std::span<std::byte> into) override {
         while (!into.empty()) {
@@ -79,6 +87,7 @@ public:
 private:
     Fd file_;
     std::uint64_t size_;
+    std::uint64_t huge_page_;
 };
 
 // ---- A mapping ---------------------------------------------------------------------------------------------------
@@ -116,6 +125,13 @@ public:
     [[nodiscard]] std::uint64_t next_data(std::uint64_t offset) override {
         for (std::uint64_t page = offset / page_size(); page * page_size() < size(); ++page) {
             if (is_there(page)) return std::max(offset, page * page_size());
+        }
+        return size();
+    }
+
+    [[nodiscard]] std::uint64_t next_hole(std::uint64_t offset) override {
+        for (std::uint64_t page = offset / page_size(); page * page_size() < size(); ++page) {
+            if (!is_there(page)) return std::max(offset, page * page_size());
         }
         return size();
     }
@@ -177,24 +193,21 @@ Fd open_mapped(const maps::MappedFile& mapped) {
 
 } // namespace
 
-std::unique_ptr<Contents> contents_of(const Namespace& ipc, const SegmentRecord& segment,
-                                      const std::vector<maps::SegmentFileSystem>& file_systems, bool forced) {
-    std::optional<ReadOnlySegment> attached;
-    try {
-        ipc.call([&] {
-            const auto now = find_segment(segment.id);
-            if (!now || now->bytes != segment.bytes || now->creator_pid != segment.creator_pid)
-                throw Unreadable("it went away meanwhile");
-            // One that somebody has attached goes with him, whether we have attached it too or not.
-            if (forced && now->attached == 0)
-                throw Unreadable(
-                    "the limit shm_rmid_forced would have it removed, if it were attached for a look");
-            attached.emplace(ReadOnlySegment::attach(*now));
-        });
-    } catch (const Error& error) {
-        refuse(error);
-    }
-    const auto address = reinterpret_cast<std::uintptr_t>(attached->bytes().data());
+namespace {
+
+ReadOnlySegment attach_same(const SegmentRecord& segment, bool forced) {
+    const auto now = find_segment(segment.id);
+    if (!now || now->bytes != segment.bytes || now->creator_pid != segment.creator_pid)
+        throw Unreadable("it went away meanwhile");
+    // One that somebody has attached goes with him, whether we have attached it too or not.
+    if (forced && now->attached == 0)
+        throw Unreadable("the limit shm_rmid_forced would have it removed, if it were attached for a look");
+    return ReadOnlySegment::attach(*now);
+}
+
+std::unique_ptr<Contents> contents_of(ReadOnlySegment attached, const SegmentRecord& segment,
+                                      const std::vector<maps::SegmentFileSystem>& file_systems) {
+    const auto address = reinterpret_cast<std::uintptr_t>(attached.bytes().data());
     const Fd self(::open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC));
     bool query = true;
     std::vector<maps::MappedFile> mapped;
@@ -202,10 +215,34 @@ std::unique_ptr<Contents> contents_of(const Namespace& ipc, const SegmentRecord&
     const auto found =
         std::find_if(mapped.begin(), mapped.end(), [&](const auto& one) { return one.begin == address; });
     if (found == mapped.end()) throw Unreadable("what kind of memory it is made of is not known");
-    if (Fd file = open_mapped(*found)) return std::make_unique<FileContents>(std::move(file), segment.bytes);
+    if (Fd file = open_mapped(*found))
+        return std::make_unique<FileContents>(std::move(file), segment.bytes, found->huge_page);
     if (found->huge_page != 0)
         throw Unreadable("it is made of huge pages, of which only root can tell what was never written");
-    return std::make_unique<MappedContents>(std::move(*attached));
+    return std::make_unique<MappedContents>(std::move(attached));
+}
+
+} // namespace
+
+std::unique_ptr<Contents> contents_of(const Namespace& ipc, const SegmentRecord& segment,
+                                      const std::vector<maps::SegmentFileSystem>& file_systems, bool forced) {
+    std::optional<ReadOnlySegment> attached;
+    try {
+        ipc.call([&] { attached.emplace(attach_same(segment, forced)); });
+    } catch (const Error& error) {
+        refuse(error);
+    }
+    return contents_of(std::move(*attached), segment, file_systems);
+}
+
+std::unique_ptr<Contents> contents_here(const SegmentRecord& segment,
+                                        const std::vector<maps::SegmentFileSystem>& file_systems,
+                                        bool forced) {
+    try {
+        return contents_of(attach_same(segment, forced), segment, file_systems);
+    } catch (const Error& error) {
+        refuse(error);
+    }
 }
 
 std::unique_ptr<Contents> contents_of(int folder, const SharedMemoryRecord& memory) {

@@ -35,12 +35,16 @@ public:
     [[nodiscard]] virtual std::uint64_t size() const = 0;
     /// Where, at or behind @p offset, the first byte is that may be other than 0; size() when there is none.
     [[nodiscard]] virtual std::uint64_t next_data(std::uint64_t offset) = 0;
+    /// Where the data ends that begins at @p offset, which next_data() said: what follows may read as 0.
+    [[nodiscard]] virtual std::uint64_t next_hole(std::uint64_t offset) = 0;
     /// Reads all of @p into, which must lie within size(). What was never written reads as 0.
     /// @throws Unreadable when it has become shorter
     virtual void read(std::uint64_t offset, std::span<std::byte> into) = 0;
     /// Before the reading and after it.
     /// @throws Unreadable when what is read may be wrong
     virtual void vouch() {}
+    /// Bytes of a huge page that it is made of, or 0.
+    [[nodiscard]] virtual std::uint64_t huge_page() const { return 0; }
 };
 
 /// A segment of the namespace @p ipc. It is attached for a moment, or as long as the object lives.
@@ -49,6 +53,11 @@ public:
 /// @throws Unreadable
 std::unique_ptr<Contents> contents_of(const Namespace& ipc, const SegmentRecord& segment,
                                       const std::vector<maps::SegmentFileSystem>& file_systems, bool forced);
+/// The same for the namespace that the calling thread is in.
+/// @throws Unreadable
+std::unique_ptr<Contents> contents_here(const SegmentRecord& segment,
+                                        const std::vector<maps::SegmentFileSystem>& file_systems,
+                                        bool forced);
 
 /// A shared memory object of a /dev/shm.
 /// @throws Unreadable

@@ -79,6 +79,8 @@ std::string hidden_name(const char* prefix) {
 }
 
 bool is_hidden(std::string_view name) { return name.starts_with(".new-") || name.starts_with(".old-"); }
+// That of a Draft, which has a lease: it is what a crash has left when nobody holds that.
+bool is_draft(std::string_view name) { return name.starts_with(".draft-"); }
 
 // What to do where a registry's folder cannot be used.
 std::string folder_hint(const Registry& registry, int number) {
@@ -288,6 +290,11 @@ void sweep(const Registry& registry, int folder) {
             dispose(folder, name);
             continue;
         }
+        if (is_draft(name)) {
+            const Fd own = open_folder_at(folder, name.c_str());
+            if (own && !lease_is_held(own.get())) dispose(folder, name);
+            continue;
+        }
         if (!is_name(name)) continue;
         const Fd own = open_folder_at(folder, name.c_str());
         if (!own) continue;
@@ -342,6 +349,94 @@ bool end_processes(const Registry& registry, const Opened& opened, int signal,
         }
         if (std::chrono::steady_clock::now() >= until) return others_inside(registry, opened).empty();
     }
+}
+
+// What a name of root's is made of, before it lies in a folder: the namespace, its /dev/shm and its queues, as mounts
+// that are attached to nothing.
+struct MountedParts {
+    Namespace ipc;
+    Fd shm;
+    Fd queues;
+};
+
+MountedParts new_parts(const CreateOptions& options) {
+    MountedParts parts{Namespace::create(), {}, {}};
+    parts.ipc.call([&] {
+        (void)set_limits(options.limits);
+        parts.queues = mount_queues();
+    });
+    const std::string size = shm_size_option(options.shm_size);
+    parts.shm = Fd(new_tmpfs(size.c_str()));
+    if (!parts.shm) fail("mount shm");
+    return parts;
+}
+
+// Those of a namespace that somebody else made.
+MountedParts parts_of(const Place& place) {
+    MountedParts parts{Namespace::from_fd(Fd(::fcntl(place.ipc.fd(), F_DUPFD_CLOEXEC, 3))), {}, {}};
+    parts.ipc.call([&] { parts.queues = mount_queues(); });
+    if (!place.shm) return parts;
+    errand("start a helper process", 0, [&] {
+        if (place.mounts && ::setns(place.mounts.get(), CLONE_NEWNS) != 0)
+            fail("join the mount namespace of " + place.shm_from);
+        parts.shm = Fd(copy_mount(place.shm.get()));
+        if (!parts.shm) fail("take over " + place.shm_from);
+    });
+    return parts;
+}
+
+void put_mounts(int own, const MountedParts& parts) {
+    make_file(own, "ipc", 0444);
+    put(Fd(copy_mount(parts.ipc.fd())).get(), own, "ipc");
+    make_folder(own, "shm", 0755);
+    if (parts.shm) put(parts.shm.get(), own, "shm");
+    make_folder(own, "mqueue", 0755);
+    if (parts.queues) put(parts.queues.get(), own, "mqueue");
+}
+
+StartedKeeper put_keeper(int own, const std::string& name, const std::filesystem::path& path,
+                         const CreateOptions& options, const Place* attached) {
+    make_file(own, "keeper", 0600);
+    StartedKeeper keeper = start_keeper(name, path.string(), options, attached);
+    // For whoever may not look at the keeper: a program in its own inner user namespace, for one.
+    const std::string inode = std::to_string(Namespace::from_pid(keeper.pid).id().inode);
+    const Fd id = make_file(own, "id", 0644);
+    if (::write(id.get(), inode.data(), inode.size()) != static_cast<ssize_t>(inode.size()))
+        fail("write the file id");
+    const std::string process = "/proc/" + std::to_string(keeper.pid);
+    const std::pair<const char*, const char*> links[] = {
+        {"ipc", "/ns/ipc"}, {"shm", "/root/dev/shm"}, {"mqueue", "/root/dev/mqueue"}};
+    for (const auto& [link, place] : links) {
+        if (::symlinkat((process + place).c_str(), own, link) != 0)
+            fail(std::string("make the link ") + link);
+    }
+    return keeper;
+}
+
+// Makes sure that nothing has a name yet, but what is dead.
+void make_free(const Registry& registry, int folder, const std::string& name, const std::string& what) {
+    if (!exists(folder, name.c_str())) return;
+    if (open_name(registry, folder, name))
+        fail(EEXIST, what,
+             "`ipcns delete " + name + "` takes the name away, `ipcns exec " + name + "` enters it");
+    if (!is_dead(registry, folder, name))
+        fail(EEXIST, what,
+             registry.holding() == Registry::Holding::mounts
+                 ? "its mounts lie in another mount namespace: use it there"
+                 : "its keeper runs outside this pid namespace: use it there");
+    dispose(folder, name); // its namespace is gone, as after a reboot with a /run that is kept
+}
+
+void appear(int folder, const std::string& hidden, const std::string& name, const std::string& what) {
+    if (::syscall(SYS_renameat2, folder, hidden.c_str(), folder, name.c_str(), 1U /* RENAME_NOREPLACE */) !=
+        0)
+        fail(what);
+}
+
+// Tells a keeper that its name has appeared.
+void stay(const StartedKeeper& keeper, const std::string& what) {
+    if (keeper.channel && ::write(keeper.channel.get(), "g", 1) != 1)
+        fail(ECANCELED, what, "its keeper process was killed");
 }
 
 std::string user_folder() {
@@ -400,16 +495,7 @@ Fd Registry::add(std::string_view name, const CreateOptions& options, const Plac
     if (!folder) fail("open the folder " + folder_.string());
     const Lock lock(*this, folder.get());
     sweep(*this, folder.get());
-    if (exists(folder.get(), wanted.c_str())) {
-        if (open_name(*this, folder.get(), wanted))
-            fail(EEXIST, what,
-                 "`ipcns delete " + wanted + "` takes the name away, `ipcns exec " + wanted + "` enters it");
-        if (!is_dead(*this, folder.get(), wanted))
-            fail(EEXIST, what,
-                 holding_ == Holding::mounts ? "its mounts lie in another mount namespace: use it there"
-                                             : "its keeper runs outside this pid namespace: use it there");
-        dispose(folder.get(), wanted); // its namespace is gone, as after a reboot with a /run that is kept
-    }
+    make_free(*this, folder.get(), wanted, what);
 
     const std::string hidden = hidden_name(".new-");
     const Fd own = make_folder(folder.get(), hidden.c_str(), 0755);
@@ -422,55 +508,13 @@ Fd Registry::add(std::string_view name, const CreateOptions& options, const Plac
     if (attached != nullptr) make_file(own.get(), "attached", 0644);
 
     StartedKeeper keeper;
-    if (holding_ == Holding::keeper) {
-        make_file(own.get(), "keeper", 0600);
-        keeper = start_keeper(wanted, (folder_ / hidden).string(), options, attached);
-        // For whoever may not look at the keeper: a program in its own inner user namespace, for one.
-        const std::string inode = std::to_string(Namespace::from_pid(keeper.pid).id().inode);
-        const Fd id = make_file(own.get(), "id", 0644);
-        if (::write(id.get(), inode.data(), inode.size()) != static_cast<ssize_t>(inode.size()))
-            fail("write the file id");
-        const std::string process = "/proc/" + std::to_string(keeper.pid);
-        const std::pair<const char*, const char*> links[] = {
-            {"ipc", "/ns/ipc"}, {"shm", "/root/dev/shm"}, {"mqueue", "/root/dev/mqueue"}};
-        for (const auto& [link, place] : links) {
-            if (::symlinkat((process + place).c_str(), own.get(), link) != 0)
-                fail(std::string("make the link ") + link);
-        }
-    } else {
-        std::optional<Namespace> made;
-        if (attached == nullptr) made = Namespace::create();
-        const Namespace& ipc = attached != nullptr ? attached->ipc : *made;
-        Fd queues;
-        ipc.call([&] {
-            (void)set_limits(options.limits);
-            queues = mount_queues();
-        });
-        make_file(own.get(), "ipc", 0444);
-        put(Fd(copy_mount(ipc.fd())).get(), own.get(), "ipc");
-        make_folder(own.get(), "shm", 0755);
-        if (attached == nullptr) {
-            const std::string size = shm_size_option(options.shm_size);
-            put(Fd(new_tmpfs(size.c_str())).get(), own.get(), "shm");
-        } else if (attached->shm) {
-            Fd copy;
-            errand("start a helper process", 0, [&] {
-                if (attached->mounts && ::setns(attached->mounts.get(), CLONE_NEWNS) != 0)
-                    fail("join the mount namespace of " + attached->shm_from);
-                copy = Fd(copy_mount(attached->shm.get()));
-                if (!copy) fail("take over " + attached->shm_from);
-            });
-            put(copy.get(), own.get(), "shm");
-        }
-        make_folder(own.get(), "mqueue", 0755);
-        if (queues) put(queues.get(), own.get(), "mqueue");
-    }
-    if (::syscall(SYS_renameat2, folder.get(), hidden.c_str(), folder.get(), wanted.c_str(),
-                  1U /* RENAME_NOREPLACE */) != 0)
-        fail(what);
+    if (holding_ == Holding::keeper)
+        keeper = put_keeper(own.get(), wanted, folder_ / hidden, options, attached);
+    else
+        put_mounts(own.get(), attached != nullptr ? parts_of(*attached) : new_parts(options));
+    appear(folder.get(), hidden, wanted, what);
     undo.dismiss();
-    if (keeper.channel && ::write(keeper.channel.get(), "g", 1) != 1)
-        fail(ECANCELED, what, "its keeper process was killed");
+    stay(keeper, what);
     return lease;
 }
 
@@ -483,6 +527,96 @@ Fd Registry::create_leased(std::string_view name, const CreateOptions& options) 
 }
 
 void Registry::attach(std::string_view name, const Place& place) const { (void)add(name, {}, &place, false); }
+
+// ---- Drafts ------------------------------------------------------------------------------------------------------
+
+struct Registry::Draft::Parts {
+    Registry registry;
+    std::string name;
+    std::string what;
+    Fd folder; // of the registry
+    Place place;
+    // Where mounts hold a namespace, it is there for as long as its descriptors are open, and nobody sees it.
+    std::optional<MountedParts> mounted;
+    // A keeper needs its folder from the beginning.
+    std::string hidden;
+    Fd lease;
+    StartedKeeper keeper;
+};
+
+Registry::Draft::Draft(std::unique_ptr<Parts> parts) noexcept : parts_(std::move(parts)) {}
+Registry::Draft::Draft(Draft&&) noexcept = default;
+Registry::Draft& Registry::Draft::operator=(Draft&&) noexcept = default;
+
+Registry::Draft::~Draft() {
+    if (!parts_ || parts_->hidden.empty()) return;
+    try {
+        const Lock lock(parts_->registry, parts_->folder.get());
+        dispose(parts_->folder.get(), parts_->hidden);
+    } catch (const Error&) {
+        // The keeper ends when its channel is closed, and the next command takes the folder away.
+    }
+}
+
+const Place& Registry::Draft::place() const noexcept { return parts_->place; }
+
+Registry::Draft Registry::draft(std::string_view name, const CreateOptions& options) const {
+    check_name(name);
+    auto parts = std::make_unique<Draft::Parts>(Draft::Parts{*this,
+                                                             std::string(name),
+                                                             "create " + std::string(name),
+                                                             {},
+                                                             {Namespace::current(), {}, {}, {}, {}},
+                                                             {},
+                                                             {},
+                                                             {},
+                                                             {}});
+    prepare();
+    parts->folder = open_registry(*this);
+    if (!parts->folder) fail("open the folder " + folder_.string());
+    const int folder = parts->folder.get();
+    const Lock lock(*this, folder);
+    sweep(*this, folder);
+    make_free(*this, folder, parts->name, parts->what);
+    if (holding_ == Holding::mounts) {
+        parts->mounted = new_parts(options);
+        parts->place.ipc = Namespace::from_fd(Fd(::fcntl(parts->mounted->ipc.fd(), F_DUPFD_CLOEXEC, 3)));
+        parts->place.shm = Fd(::fcntl(parts->mounted->shm.get(), F_DUPFD_CLOEXEC, 3));
+        return Draft(std::move(parts));
+    }
+    const std::string hidden = hidden_name(".draft-");
+    const Fd own = make_folder(folder, hidden.c_str(), 0755);
+    Rollback undo([&] { dispose(folder, hidden); });
+    parts->lease = make_file(own.get(), "lease", 0600);
+    if (::flock(parts->lease.get(), LOCK_EX | LOCK_NB) != 0) fail("lock the lease of " + parts->name);
+    parts->keeper = put_keeper(own.get(), parts->name, folder_ / hidden, options, nullptr);
+    parts->place.ipc = Namespace::from_pid(parts->keeper.pid);
+    find_shm_of(parts->keeper.pid, parts->place);
+    undo.dismiss();
+    parts->hidden = hidden;
+    return Draft(std::move(parts));
+}
+
+void Registry::Draft::publish() {
+    Parts& parts = *parts_;
+    const int folder = parts.folder.get();
+    const Lock lock(parts.registry, folder);
+    make_free(parts.registry, folder, parts.name, parts.what);
+    if (parts.mounted) {
+        const std::string hidden = hidden_name(".new-");
+        const Fd own = make_folder(folder, hidden.c_str(), 0755);
+        Rollback undo([&] { dispose(folder, hidden); });
+        put_mounts(own.get(), *parts.mounted);
+        appear(folder, hidden, parts.name, parts.what);
+        undo.dismiss();
+        return;
+    }
+    const Fd own = open_folder_at(folder, parts.hidden.c_str());
+    if (!own || ::unlinkat(own.get(), "lease", 0) != 0) fail(parts.what);
+    appear(folder, parts.hidden, parts.name, parts.what);
+    parts.hidden.clear();
+    stay(parts.keeper, parts.what);
+}
 
 Place Registry::open(std::string_view name) const {
     check_name(name);

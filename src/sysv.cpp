@@ -674,6 +674,10 @@ std::vector<SemaphoreState> read_semaphores(const SemaphoreSetRecord& set) {
     return states;
 }
 
+std::vector<unsigned short> read_semaphore_values(const SemaphoreSetRecord& set) {
+    return read_values(static_cast<int>(set.id), set.count);
+}
+
 QueueId make_queue(Key key, const MakeOptions& options, std::optional<std::uint64_t> limit) {
     check_mode(options);
     for (;;) {

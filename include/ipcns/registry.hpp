@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -98,6 +99,8 @@ struct IPCNS_API RegisteredName {
 /// number of threads and processes at once.
 class IPCNS_API Registry {
 public:
+    class Draft;
+
     /// What keeps a named namespace alive.
     enum class Holding {
         mounts, ///< NAME/ipc is the bind mounted nsfs file, NAME/shm and NAME/mqueue are mounts. Needs CAP_SYS_ADMIN.
@@ -132,6 +135,9 @@ public:
     /// @throws as create
     void attach(std::string_view name, const Place& place) const;
 
+    /// The same in two steps, for a namespace that is to be filled before anybody can find it.
+    /// @throws as create
+    [[nodiscard]] Draft draft(std::string_view name, const CreateOptions& options = {}) const;
     /// The place of this name.
     /// @throws Error ENOENT
     [[nodiscard]] Place open(std::string_view name) const;
@@ -149,6 +155,28 @@ private:
 
     std::filesystem::path folder_;
     Holding holding_;
+};
+
+/// A new namespace whose name has not appeared yet. It goes, with all that was put into it, when this object does, or when
+/// the process is killed.
+class IPCNS_API Registry::Draft {
+public:
+    Draft(Draft&&) noexcept;
+    Draft& operator=(Draft&&) noexcept;
+    Draft(const Draft&) = delete;
+    Draft& operator=(const Draft&) = delete;
+    ~Draft();
+
+    [[nodiscard]] const Place& place() const noexcept;
+    /// The name appears, and the namespace stays. To be called once.
+    /// @throws Error EEXIST when somebody else has taken the name meanwhile
+    void publish();
+
+private:
+    friend class Registry;
+    struct Parts;
+    explicit Draft(std::unique_ptr<Parts> parts) noexcept;
+    std::unique_ptr<Parts> parts_;
 };
 
 } // namespace ipcns

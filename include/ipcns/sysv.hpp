@@ -179,6 +179,9 @@ enum class SegmentMemory { skip, read };
 /// The same for a set that was just listed: a system call less.
 /// @throws Error EIDRM or EINVAL also when another set of another size has its id by now
 [[nodiscard]] IPCNS_API std::vector<SemaphoreState> read_semaphores(const SemaphoreSetRecord& set);
+/// The values alone, all of one moment (GETALL): one system call.
+/// @throws as read_semaphores()
+[[nodiscard]] IPCNS_API std::vector<unsigned short> read_semaphore_values(const SemaphoreSetRecord& set);
 
 // ---- Making ------------------------------------------------------------------------------------------------------
 

@@ -342,6 +342,71 @@ TEST_P(RegistryOfEachKind, WhatACrashLeftIsSwept) {
     (void)names->remove("second");
 }
 
+// A namespace whose name has not appeared can be filled by whoever has its draft, and is nobody else's.
+TEST_P(RegistryOfEachKind, ADraftAppearsWhenItIsPublished) {
+    const OwnRegistry names(GetParam());
+    CreateOptions options;
+    options.shm_size = 1 << 20;
+    options.limits = {Limit::parse("shmmni=77")};
+    {
+        Registry::Draft draft = names->draft("db", options);
+        EXPECT_TRUE(names_in(*names).empty());
+        EXPECT_EQ(error_of([&] { (void)names->open("db"); }), ENOENT);
+        draft.place().ipc.call([] { ASSERT_GE(::msgget(0x77, IPC_CREAT | 0600), 0); });
+        const Fd file(::openat(draft.place().shm.get(), "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+        ASSERT_TRUE(file);
+        // What others change meanwhile does not take it for a crash's.
+        names->create("other");
+        draft.publish();
+        EXPECT_EQ(names_in(*names), (Strings{"db", "other"}));
+        EXPECT_EQ(names->open("db").ipc.id(), draft.place().ipc.id());
+    }
+    const Place place = names->open("db");
+    EXPECT_EQ(queues_in(place.ipc), 1);
+    EXPECT_EQ(::faccessat(place.shm.get(), "file", F_OK, 0), 0);
+    struct statfs about {};
+    ASSERT_EQ(::fstatfs(place.shm.get(), &about), 0);
+    EXPECT_EQ(static_cast<std::size_t>(about.f_blocks) * static_cast<std::size_t>(about.f_bsize), 1U << 20);
+    EXPECT_EQ(place.ipc.call([] { return read_file("/proc/sys/kernel/shmmni"); }), "77\n");
+    EXPECT_EQ(names.entries(), (Set{"db", "other"}));
+    (void)names->remove("db");
+    (void)names->remove("other");
+}
+
+TEST_P(RegistryOfEachKind, ADraftThatIsGivenUpLeavesNothing) {
+    const OwnRegistry names(GetParam());
+    names->create("there");
+    const std::size_t mounts_before = mounts_below(names->folder());
+    const Surroundings before = Surroundings::now();
+    EXPECT_EQ(error_of([&] { (void)names->draft("there"); }), EEXIST);
+    (void)names->draft("given-up");
+    {
+        Registry::Draft late = names->draft("late");
+        names->create("late");
+        EXPECT_EQ(error_of([&] { late.publish(); }), EEXIST);
+    }
+    (void)names->remove("late");
+    before.expect_unchanged();
+    EXPECT_EQ(names.entries(), Set{"there"});
+    EXPECT_EQ(mounts_below(names->folder()), mounts_before);
+    (void)names->remove("there");
+}
+
+TEST_P(RegistryOfEachKind, ADraftWhoseMakerIsKilledGoes) {
+    const OwnRegistry names(GetParam());
+    {
+        // What a keeper is told by is the channel that the maker has.
+        const Waiting maker([&] {
+            auto* draft = new Registry::Draft(names->draft("db")); // for the end that it does not see
+            (void)draft;
+        });
+    }
+    names->create("db");
+    (void)names->remove("db");
+    EXPECT_EQ(names.entries(), Set{});
+    EXPECT_EQ(mounts_below(names / "."), 0U);
+}
+
 TEST_P(RegistryOfEachKind, NameWhoseNamespaceIsGone) {
     const OwnRegistry names(GetParam());
     names->create("a");
