@@ -80,6 +80,51 @@ enum {
     MOST_STEPS = 1 << 18,
 };
 
+// What a walk knows.
+struct walk {
+    struct rb_node* node;
+    struct list_head* head; // of the list that the walk is in
+    struct list_head* at;
+    struct list_head* before; // at
+    __u64 bytes;              // of the messages seen
+    __u32 step;
+    __u32 priority; // of the list; before the first one above all
+    __u32 number;   // of the run, when it walks against the list; 0: it makes the list
+    __u32 count;    // messages seen
+    __u32 listed;   // messages in the list
+    __u32 place;    // the first of them that may be the next
+    __u32 others;   // messages seen that are not in the list
+};
+
+// What copying knows.
+struct copying {
+    void* from;              // where the bytes are that come next
+    struct msg_msgseg* next; // the segment behind
+    __u64 here;              // bytes up to the end of this segment
+    __u64 skip;              // bytes of the message that are not wanted
+    __u64 left;              // bytes of the message
+    __u64 place;             // in the room
+    __u32 page_size;
+    __u32 message; // in the list
+    __u32 listed;
+    __u32 second; // to the second place
+    __u32 begun;  // the message is
+    __u32 torn;
+};
+
+// In a map and not on the stack: of what is on the stack, the kernel's verifier follows every value that it can have.
+struct state {
+    struct walk walk;
+    struct copying copying;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct state);
+} state SEC(".maps");
+
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(max_entries, 1);
@@ -87,6 +132,16 @@ struct {
     __type(key, __u32);
     __type(value, struct ipcns_picture);
 } picture SEC(".maps");
+
+static struct state* the_state(void) {
+    __u32 zero = 0;
+    return bpf_map_lookup_elem(&state, &zero);
+}
+
+static struct ipcns_picture* the_picture(void) {
+    __u32 zero = 0;
+    return bpf_map_lookup_elem(&picture, &zero);
+}
 
 // Reads a field of the kernel's; where that fails, the function ends with `or_else`.
 #define READ_INTO(to, from, field, or_else)                                  \
@@ -105,22 +160,6 @@ static void barrier_for_reads(void) {
 // ---- The walk ----------------------------------------------------------------------------------------------------
 
 enum step { DOWN, LEAF, MESSAGE, UP, DONE, LOST };
-
-struct walk {
-    struct rb_node* node;
-    struct list_head* head; // of the list that the walk is in
-    struct list_head* at;
-    struct list_head* before; // at
-    __u64 bytes;              // of the messages seen
-    __u32 step;
-    __u32 priority; // of the list; before the first one above all
-    __u32 checks;   // walk against the list, not to make it
-    __u32 count;    // messages seen
-    __u32 listed;   // messages in the list
-    __u32 place;    // the first of them that may be the next
-    __u32 missing;  // messages of the list that were not seen, so far
-    __u32 others;   // messages seen that are not in the list
-};
 
 // The next of a priority below: the one farthest to the right.
 static enum step go_down(struct walk* walk) {
@@ -166,10 +205,9 @@ static int match(struct walk* walk, struct ipcns_entry* list) {
     }
     walk->place = place + 1;
     if (list[place].priority == walk->priority && list[place].address == (__u64)walk->at) {
-        list[place].there = 1;
+        list[place].seen = walk->number;
         return 1;
     }
-    walk->missing += 1;
     return 0;
 }
 
@@ -184,7 +222,7 @@ static enum step see_message(struct walk* walk, struct ipcns_entry* list) {
     READ_INTO(type, message, m_type, LOST);
     READ_INTO(bytes, message, m_ts, LOST);
     if (before != walk->before || type != walk->priority || bytes > IPCNS_LONGEST_MESSAGE) return LOST;
-    if (walk->checks) {
+    if (walk->number) {
         if (!match(walk, list)) return MESSAGE; // it again
     } else {
         __u32 place = walk->count;
@@ -192,7 +230,7 @@ static enum step see_message(struct walk* walk, struct ipcns_entry* list) {
         list[place].address = (__u64)walk->at;
         list[place].bytes = bytes;
         list[place].priority = type;
-        list[place].there = 0;
+        list[place].seen = 0;
     }
     walk->count += 1;
     walk->bytes += bytes;
@@ -215,10 +253,10 @@ static enum step go_up(struct walk* walk) {
 }
 
 static long take_step(__u32 index, void* context) {
-    struct walk* walk = context;
-    __u32 zero = 0;
-    struct ipcns_picture* all = bpf_map_lookup_elem(&picture, &zero);
-    if (!all) return 1;
+    struct state* now = the_state();
+    struct ipcns_picture* all = the_picture();
+    if (!now || !all) return 1;
+    struct walk* walk = &now->walk;
     switch (walk->step) {
     case DOWN: walk->step = go_down(walk); break;
     case LEAF: walk->step = open_list(walk); break;
@@ -234,26 +272,11 @@ static int walk_through(struct mqueue_inode_info* queue, struct walk* walk) {
     walk->priority = ~0U;
     READ_INTO(walk->node, queue, msg_tree.rb_node, 0);
     walk->step = walk->node ? DOWN : DONE;
-    bpf_loop(MOST_STEPS, take_step, walk, 0);
+    bpf_loop(MOST_STEPS, take_step, 0, 0);
     return walk->step == DONE;
 }
 
 // ---- Copying -----------------------------------------------------------------------------------------------------
-
-struct copying {
-    void* from;              // where the bytes are that come next
-    struct msg_msgseg* next; // the segment behind
-    __u64 here;              // bytes up to the end of this segment
-    __u64 skip;              // bytes of the message that are not wanted
-    __u64 left;              // bytes of the message
-    __u64 place;             // in the room
-    __u32 page_size;
-    __u32 message; // in the list
-    __u32 listed;
-    __u32 second; // to the second place
-    __u32 begun;  // the message is
-    __u32 torn;
-};
 
 static int begin_message(struct copying* copying, struct ipcns_entry* entry) {
     void* head = (void*)entry->address - bpf_core_field_offset(struct msg_msg, m_list);
@@ -278,10 +301,10 @@ static int next_segment(struct copying* copying) {
 
 // A message begins, or a chunk of it is copied or passed over, or it ends. 1 is the end of all.
 static long copy_chunk(__u32 index, void* context) {
-    struct copying* copying = context;
-    __u32 zero = 0;
-    struct ipcns_picture* all = bpf_map_lookup_elem(&picture, &zero);
-    if (!all) return 1;
+    struct state* now = the_state();
+    struct ipcns_picture* all = the_picture();
+    if (!now || !all) return 1;
+    struct copying* copying = &now->copying;
     __u32 message = copying->message;
     if (message >= copying->listed || message >= IPCNS_MOST_MESSAGES) return 1;
     if (!copying->begun) {
@@ -319,18 +342,17 @@ static long copy_chunk(__u32 index, void* context) {
     return 0;
 }
 
-static void copy(struct ipcns_request* request, __u32 second) {
-    struct copying copying = {
+static void copy(struct copying* copying, struct ipcns_request* request, __u32 second) {
+    *copying = (struct copying){
         .page_size = request->page_size,
         .message = request->first,
         .listed = request->count,
         .skip = request->offset,
         .second = second,
     };
-    bpf_loop(MOST_STEPS, copy_chunk, &copying, 0);
-    request->next = copying.message;
-    request->copied = copying.place;
-    if (copying.torn) request->torn = 1;
+    bpf_loop(MOST_STEPS, copy_chunk, 0, 0);
+    if (!second || copying->place < request->copied) request->copied = copying->place;
+    if (copying->torn) request->torn = 1;
 }
 
 // ---- A run -------------------------------------------------------------------------------------------------------
@@ -360,25 +382,29 @@ static int counters_agree(struct mqueue_inode_info* queue, const struct walk* wa
 SEC("syscall")
 int read_messages(struct ipcns_request* request) {
     struct mqueue_inode_info* queue = find_queue(request->descriptor);
+    struct state* now = the_state();
     request->outcome = IPCNS_NO_QUEUE;
-    if (!queue) return 0;
+    if (!queue || !now) return 0;
+    struct walk* walk = &now->walk;
     request->outcome = IPCNS_MOVED;
     if (request->steps & IPCNS_LIST) {
-        struct walk walk = {};
-        if (!walk_through(queue, &walk) || !counters_agree(queue, &walk)) return 0;
-        request->count = walk.count;
-        request->bytes = walk.bytes;
+        *walk = (struct walk){};
+        if (!walk_through(queue, walk)) return 0;
+        if (!(request->steps & IPCNS_ANYHOW) && !counters_agree(queue, walk)) return 0;
+        request->count = walk->count;
+        request->bytes = walk->bytes;
     }
     barrier_for_reads();
-    if (request->steps & IPCNS_COPY) copy(request, 0);
+    request->torn = 0;
+    if (request->steps & IPCNS_COPY) copy(&now->copying, request, 0);
     barrier_for_reads();
-    if (request->steps & IPCNS_TWICE) copy(request, 1);
+    if (request->steps & IPCNS_TWICE) copy(&now->copying, request, 1);
     barrier_for_reads();
     if (request->steps & IPCNS_CHECK) {
-        struct walk walk = {.checks = 1, .listed = request->count};
-        if (!walk_through(queue, &walk)) return 0;
-        request->changed = walk.others != 0 || walk.missing != 0 || walk.count != request->count ||
-                           walk.bytes != request->bytes || !counters_agree(queue, &walk);
+        *walk = (struct walk){.number = request->number, .listed = request->count};
+        if (!walk_through(queue, walk)) return 0;
+        request->changed = walk->others != 0 || walk->count != request->count ||
+                           walk->bytes != request->bytes || !counters_agree(queue, walk);
     }
     request->outcome = IPCNS_DONE;
     return 0;

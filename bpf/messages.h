@@ -16,10 +16,11 @@ enum {
 
 /* What a run is to do, in this order. */
 enum {
-    IPCNS_LIST = 1,  /* walk through the queue and write down where each message is */
-    IPCNS_COPY = 2,  /* copy the bytes of messages of the list, as many as there is room for */
-    IPCNS_TWICE = 4, /* once again, to another place: what is not the same was overwritten meanwhile */
-    IPCNS_CHECK = 8, /* walk again, and say which messages of the list are still there */
+    IPCNS_LIST = 1,    /* walk through the queue and write down where each message is */
+    IPCNS_COPY = 2,    /* copy the bytes of messages of the list, as many as there is room for */
+    IPCNS_TWICE = 4,   /* once again, to another place: what is not the same was overwritten meanwhile */
+    IPCNS_CHECK = 8,   /* walk again, and say which messages of the list are still there */
+    IPCNS_ANYHOW = 16, /* a list may say something else than the queue's counters */
 };
 
 /* What a run says. */
@@ -37,6 +38,7 @@ struct ipcns_request {
     __u32 page_size;
     __u32 first;  /* the message to copy from */
     __u64 offset; /* and the byte of it */
+    __u32 number; /* of the run, other than in the runs before */
     /* answered */
     __u32 outcome;
     __u32 count;   /* messages in the list; asked for, too, without IPCNS_LIST */
@@ -52,12 +54,12 @@ struct ipcns_entry {
     __u64 address;
     __u32 bytes;
     __u16 priority;
-    __u16 there; /* the check saw it again */
+    __u16 seen; /* the number of the last run whose check saw it again */
 };
 
 struct ipcns_picture {
     struct ipcns_entry list[IPCNS_MOST_MESSAGES];
-    /* Each begins a chunk earlier than it would have to end, so that the last chunk needs no exact look. */
+    /* A chunk longer than what is used, so that the kernel sees without arithmetic that it is enough. */
     __u8 first[IPCNS_ROOM + IPCNS_CHUNK];
     __u8 second[IPCNS_ROOM + IPCNS_CHUNK];
 };
