@@ -26,6 +26,7 @@ inline constexpr Command commands[] = {
     {"limits", "ipcns-objects", "show and set the limits of a namespace"},
     {"diff", "ipcns-objects", "compare two processes or what two namespaces hold"},
     {"clear", "ipcns-objects", "remove everything from a named namespace"},
+    {"peek", "ipcns-state", "look into a queue, semaphores or shared memory; take nothing"},
     {"verify", "ipcns-verify", "try what gets through between two namespaces"},
 };
 

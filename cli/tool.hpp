@@ -44,6 +44,8 @@ void add_clear(CLI::App& program, int& status);
 void add_make(CLI::App& program, int& status);
 void add_remove(CLI::App& program, int& status);
 void add_diff(CLI::App& program, int& status);
+// of ipcns-state
+void add_peek(CLI::App& program, int& status);
 // of ipcns-verify
 void add_verify(CLI::App& program, int& status);
 

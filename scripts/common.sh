@@ -18,6 +18,7 @@ build_needs=(
     'libcli11-dev=CLI/CLI.hpp'
     'libfmt-dev=fmt/core.h'
     'nlohmann-json3-dev=nlohmann/json.hpp'
+    'libbpf-dev=bpf/libbpf.h'
     'util-linux=ipcmk'
 )
 # shellcheck disable=SC2034

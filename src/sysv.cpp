@@ -16,6 +16,7 @@
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +25,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
@@ -676,6 +678,148 @@ std::vector<SemaphoreState> read_semaphores(const SemaphoreSetRecord& set) {
 
 std::vector<unsigned short> read_semaphore_values(const SemaphoreSetRecord& set) {
     return read_values(static_cast<int>(set.id), set.count);
+}
+
+// ---- Messages that stay ----
+
+namespace {
+
+// A system call that copies one takes as long as the room for it, so that begins small and grows with the messages.
+class MessageCopier {
+public:
+    explicit MessageCopier(int id) noexcept : id_(id) {}
+
+    // The message at a place; nothing: there are not so many.
+    std::optional<std::span<const std::byte>> copy(std::uint64_t place) {
+        for (;;) {
+            const ssize_t length = ::msgrcv(id_, room_.data(), room_.size() - sizeof(long),
+                                            static_cast<long>(place), MSG_COPY | IPC_NOWAIT);
+            if (length >= 0)
+                return std::span<const std::byte>(room_).subspan(sizeof(long),
+                                                                 static_cast<std::size_t>(length));
+            if (errno == ENOMSG) return {};
+            if (errno == EINTR) continue;
+            if (errno != E2BIG) refuse(errno);
+            room_.resize(room_.size() * 4);
+        }
+    }
+
+    // Of the message that was copied last.
+    [[nodiscard]] long type() const noexcept {
+        long type = 0;
+        std::memcpy(&type, room_.data(), sizeof type);
+        return type;
+    }
+
+private:
+    [[noreturn]] void refuse(int number) const {
+        const std::string what = with_id("read the messages of", Queues::noun, id_);
+        switch (number) {
+        case EACCES: fail(number, what, "that takes read permission for it");
+        case ENOSYS: fail(number, what, "this kernel can't copy messages (CONFIG_CHECKPOINT_RESTORE)");
+        // The kernel has room for no more than the limit, whatever we ask for.
+        case EINVAL:
+            if (find_queue(QueueId{id_}))
+                fail(EMSGSIZE, what, "one is longer than the limit msgmax, which has to be raised for it");
+            [[fallthrough]];
+        default: fail(number, what);
+        }
+    }
+
+    int id_;
+    std::vector<std::byte> room_ = std::vector<std::byte>(1024);
+};
+
+// A number for a message, to be compared with that of another reading.
+std::size_t digest(long type, std::span<const std::byte> bytes) {
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    return std::hash<std::string_view>()(text) * 31 + std::hash<long>()(type);
+}
+
+// One time through the queue, and what it was like.
+class QueuePass {
+public:
+    using Give = std::function<void(long type, std::span<const std::byte> bytes)>;
+    static constexpr std::size_t most_kept = std::size_t{4} << 20;
+
+    // Keeps the messages, up to most_kept bytes; beyond that they are given.
+    void run(int id, const Give& give) {
+        MessageCopier copier(id);
+        while (const auto message = copier.copy(digests_.size())) {
+            digests_.push_back(digest(copier.type(), *message));
+            bytes_ += message->size();
+            if (!given_ && kept_.size() + message->size() <= most_kept) {
+                heads_.push_back({copier.type(), message->size()});
+                kept_.insert(kept_.end(), message->begin(), message->end());
+                continue;
+            }
+            give_kept(give);
+            give(copier.type(), *message);
+        }
+    }
+    // Only to compare it with another one.
+    [[nodiscard]] bool is_same_again(int id) const {
+        MessageCopier copier(id);
+        for (std::size_t place = 0;; ++place) {
+            const auto message = copier.copy(place);
+            if (!message) return place == digests_.size();
+            if (place == digests_.size() || digest(copier.type(), *message) != digests_[place]) return false;
+        }
+    }
+    void give_kept(const Give& give) {
+        std::span<const std::byte> rest(kept_);
+        for (const auto& head : heads_) {
+            give(head.type, rest.first(head.size));
+            rest = rest.subspan(head.size);
+        }
+        kept_ = {};
+        heads_ = {};
+        given_ = true;
+    }
+
+    [[nodiscard]] bool given() const noexcept { return given_; }
+    [[nodiscard]] std::uint64_t messages() const noexcept { return digests_.size(); }
+    [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
+
+private:
+    std::vector<Received> heads_; // of what is kept
+    std::vector<std::byte> kept_;
+    std::vector<std::size_t> digests_;
+    std::uint64_t bytes_ = 0;
+    bool given_ = false;
+};
+
+QueueRecord existing_queue(int id) {
+    const auto record = find_queue(QueueId{id});
+    if (!record) fail(EIDRM, with_id("read the messages of", Queues::noun, id));
+    return *record;
+}
+
+// Nothing was sent or received in this very second, so that whatever is from now on will show in the record.
+bool is_quiet(const QueueRecord& queue) {
+    struct timespec now {};
+    ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    const auto second = std::chrono::sys_seconds(std::chrono::seconds(now.tv_sec));
+    return (!queue.sent || *queue.sent < second) && (!queue.received || *queue.received < second);
+}
+
+} // namespace
+
+QueueReading read_messages(QueueId queue, const std::function<void(long, std::span<const std::byte>)>& give) {
+    constexpr int attempts = 20;
+    const int id = static_cast<int>(queue);
+    if (!find_queue(queue)) fail(EINVAL, with_id("read the messages of", Queues::noun, id));
+    for (int attempt = 1;; ++attempt) {
+        const QueueRecord before = existing_queue(id);
+        const bool quiet = is_quiet(before);
+        QueuePass pass;
+        pass.run(id, give);
+        const bool one_moment = pass.messages() == before.messages && pass.bytes() == before.bytes &&
+                                (quiet || pass.is_same_again(id)) && existing_queue(id) == before;
+        if (!one_moment && !pass.given() && attempt < attempts) continue;
+        if (!pass.given()) pass.give_kept(give);
+        return {pass.messages(), one_moment};
+    }
 }
 
 QueueId make_queue(Key key, const MakeOptions& options, std::optional<std::uint64_t> limit) {

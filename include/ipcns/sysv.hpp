@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <optional>
 #include <span>
 #include <type_traits>
@@ -182,6 +183,31 @@ enum class SegmentMemory { skip, read };
 /// The values alone, all of one moment (GETALL): one system call.
 /// @throws as read_semaphores()
 [[nodiscard]] IPCNS_API std::vector<unsigned short> read_semaphore_values(const SemaphoreSetRecord& set);
+
+/// How the messages of a queue were read without taking them.
+struct IPCNS_API QueueReading {
+    std::uint64_t messages = 0; ///< how many were given
+    /// They are what was in the queue at one moment: all of it. False: it was used all the time while it was read.
+    bool one_moment = true;
+
+    friend bool operator==(const QueueReading&, const QueueReading&) = default;
+};
+
+/// Gives every message of a queue to @p give, the oldest first, and takes none (MSG_COPY, Linux 3.8): nobody who waits
+/// wakes, and neither its last receiver nor its times move. Needs read permission, or CAP_IPC_OWNER.
+///
+/// The kernel goes from the first message to each one, so this takes time that grows with the square of their number. A
+/// queue of up to 4 MiB is read as a whole, again while it is used meanwhile, before the first message is given; from a
+/// longer one messages are given while it is being read, and if it is used meanwhile some may be missing or come twice.
+/// What was sent or received in the same second in which the reading began shows in no counter when as much of it was
+/// sent as was received; so what is read in such a second is read twice and compared.
+/// @param give  takes a type, and bytes that are there until it returns. It may leave the thread's namespace only if it
+///              comes back
+/// @throws Error EACCES; EINVAL or EIDRM when there is no such queue (any more); EMSGSIZE when it has a message longer
+///         than the limit msgmax, which must have been lowered since; ENOSYS in a kernel without
+///         CONFIG_CHECKPOINT_RESTORE; and whatever @p give throws
+IPCNS_API QueueReading
+read_messages(QueueId id, const std::function<void(long type, std::span<const std::byte> bytes)>& give);
 
 // ---- Making ------------------------------------------------------------------------------------------------------
 
