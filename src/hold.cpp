@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everybody in a namespace, held still together. One thread, the grip, traces them all, since the kernel knows the
-// thread that traces and no other may let go. Leans on tracing.cpp, on /proc/PID/task/TID/status counting how often a
+// Everybody in a namespace, held still together. Leans on tracing.cpp, on /proc/PID/task/TID/status counting how often a
 // thread was taken off its processor, and on the kernel ending a tracer's hold with the tracer, however that ends.
+//
+// The tracer is a process of its own, the grip: an errand, which shares our memory. A thread would do, but then all the
+// program around us would get signals for the threads that stop, and its waitpid(-1) would be told of them. And the grip
+// sees the end of ours, SIGKILL included, and lets everybody go in good order, those too whom it has not mended yet.
 //
 // Who runs may make others, so: stop all, wait until they stand, look again, until a look finds nobody new and nobody
 // moved. That look comes when all others stand already, which makes it the proof that they stand together.
 #include <ipcns/hold.hpp>
 
+#include "errand.hpp"
 #include "error.hpp"
 #include "maps.hpp"
 #include "procfs.hpp"
@@ -21,10 +25,10 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -161,6 +165,40 @@ Outsiders find_outsiders(const Place& place) {
     return found;
 }
 
+// Rings again and again in this process alone, which is an errand, when the calling thread lets it.
+class Alarm {
+public:
+    // @param ring gets @p about as its signal's value; async-signal-safe
+    Alarm(void (*ring)(int, siginfo_t*, void*), void* about) {
+        struct sigaction action {};
+        action.sa_sigaction = ring;
+        action.sa_flags = SA_SIGINFO;
+        ::sigaction(SIGALRM, &action, nullptr);
+        struct sigevent event {};
+        event.sigev_notify = SIGEV_SIGNAL;
+        event.sigev_signo = SIGALRM;
+        event.sigev_value.sival_ptr = about;
+        if (::timer_create(CLOCK_MONOTONIC, &event, &timer_) != 0) fail("make a timer");
+        const struct itimerspec often {
+            {0, 20'000'000}, { 0, 20'000'000 }
+        };
+        ::timer_settime(timer_, 0, &often, nullptr);
+    }
+    ~Alarm() { ::timer_delete(timer_); }
+    Alarm(const Alarm&) = delete;
+    Alarm& operator=(const Alarm&) = delete;
+
+    static void allow(bool yes) noexcept {
+        sigset_t alarm;
+        ::sigemptyset(&alarm);
+        ::sigaddset(&alarm, SIGALRM);
+        ::pthread_sigmask(yes ? SIG_UNBLOCK : SIG_BLOCK, &alarm, nullptr);
+    }
+
+private:
+    timer_t timer_{};
+};
+
 } // namespace
 
 // ---- The grip ----------------------------------------------------------------------------------------------------
@@ -196,7 +234,7 @@ private:
     enum class Phase { taking, holding, over };
     enum class Wish { nothing, check, release };
 
-    // On the thread of the grip.
+    // In the process of the grip.
     void run() noexcept;
     void take_hold();
     void serve();
@@ -214,10 +252,9 @@ private:
     pid_t confirm(bool take_again);
     void confirm_all();
     void check_time() const;
+    void reap() const noexcept;
     [[nodiscard]] bool mine(pid_t process) const;
-
-    // On the caller's.
-    void reap();
+    [[nodiscard]] bool orphaned() const noexcept;
 
     const Fd proc_ = procfs::open_proc();
     const NamespaceId space_;
@@ -230,7 +267,6 @@ private:
     Threads threads_;
     std::vector<pid_t> coming_; // those of `threads_` that are
     pid_t tracer_ = 0;
-    bool leftover_ = false; // somebody is let go by the end of the thread alone
     std::optional<Clock::time_point> started_;
     std::chrono::nanoseconds pause_{};
 
@@ -239,10 +275,7 @@ private:
     std::condition_variable changed_;
     Phase phase_ = Phase::taking;
     Wish wish_ = Wish::nothing;
-    bool expired_ = false;
-    std::exception_ptr thrown_; // why not everybody stands still
-    std::exception_ptr moved_;  // what check() found
-    std::vector<pid_t> traced_; // who may have to be reaped; see reap()
+    std::exception_ptr moved_; // why not everybody stands still, or did not from then on
 };
 
 Hold::Grip::Grip(NamespaceId space, Outsiders outsiders, HoldOptions options)
@@ -260,13 +293,20 @@ Hold::Grip::Grip(NamespaceId space, Outsiders outsiders, HoldOptions options)
 }
 
 bool Hold::Grip::mine(pid_t process) const {
-    return process == self_ ||
+    return process == self_ || process == tracer_ ||
            std::find(options_.except.begin(), options_.except.end(), process) != options_.except.end();
 }
 
 // ---- Taking hold
 
+// Our process has ended, or replaced itself by exec.
+bool Hold::Grip::orphaned() const noexcept {
+    sigset_t pending;
+    return ::getppid() != self_ || (::sigpending(&pending) == 0 && ::sigismember(&pending, SIGRTMAX) == 1);
+}
+
 void Hold::Grip::check_time() const {
+    if (orphaned()) fail(ECANCELED, "hold processes still");
     if (!started_ || Clock::now() - *started_ < options_.max_pause.value_or(most_patience)) return;
     const std::string limit = options_.max_pause ? "allow a longer pause, " : "";
     if (coming_.empty()) fail(ETIMEDOUT, "hold everybody still", limit + do_without);
@@ -302,8 +342,6 @@ bool Hold::Grip::waits_in_semop(pid_t process, pid_t thread) {
 void Hold::Grip::note(pid_t process, pid_t thread) {
     threads_[thread] = {process, Held::How::coming, 0, 0, false};
     coming_.push_back(thread);
-    const std::lock_guard lock(mutex_);
-    traced_.push_back(thread);
 }
 
 // True when it is somebody new.
@@ -323,13 +361,15 @@ bool Hold::Grip::meet(pid_t process, pid_t thread) {
         threads_[thread] = {process, Held::How::waiting, 0, sight.runs, false};
         return true;
     }
-    // If it is in execve, the kernel may keep us here until a thread of its process is reaped that has been killed for
-    // it: see reap(), which therefore knows everybody before.
-    note(process, thread);
+    // While a thread is in execve, who wants to trace it waits until all others of its process are reaped, by their tracer
+    // if they have one: so an alarm lets us do that meanwhile.
+    Alarm::allow(true);
     const int number = tracing::stop(thread);
-    if (number == 0) return true;
-    threads_.erase(thread);
-    coming_.pop_back();
+    Alarm::allow(false);
+    if (number == 0) {
+        note(process, thread);
+        return true;
+    }
     if (vanished(number)) return false;
     const auto again = tracing::look(proc_.get(), folder.data());
     if (again.gone()) return false;
@@ -368,7 +408,7 @@ void Hold::Grip::sweep() {
     std::erase_if(coming_, [&](pid_t thread) {
         const auto found = threads_.find(thread);
         if (found == threads_.end()) return true;
-        const auto stop = tracing::peek(thread, thread == found->second.process);
+        const auto stop = tracing::peek(thread);
         if (stop.state == tracing::Stop::State::not_yet) return false;
         if (stop.state == tracing::Stop::State::gone) {
             threads_.erase(found);
@@ -404,7 +444,10 @@ void Hold::Grip::settle() {
     const auto began = Clock::now();
     for (unsigned round = 0; !coming_.empty(); ++round) {
         sweep();
-        if (round % 16 == 15) accept_sleepers(Clock::now() - began);
+        if (round % 16 == 15) {
+            reap();
+            accept_sleepers(Clock::now() - began);
+        }
         check_time();
         if (round < 64)
             ::sched_yield();
@@ -420,7 +463,7 @@ bool Hold::Grip::unmoved(Threads::value_type& one) {
     if (held.how == Held::How::waiting)
         return waits_in_semop(held.process, thread) &&
                tracing::look(proc_.get(), folder.data()).runs == held.runs;
-    const auto stop = tracing::peek(thread, thread == held.process);
+    const auto stop = tracing::peek(thread);
     if (held.how == Held::How::stopped) return stop.state == tracing::Stop::State::stopped;
     if (stop.state == tracing::Stop::State::not_yet) {
         const auto sight = tracing::look(proc_.get(), folder.data());
@@ -441,8 +484,7 @@ pid_t Hold::Grip::confirm(bool take_again) {
         mover = current->first;
         if (!take_again) return mover;
         Held& held = current->second;
-        if (held.how == Held::How::waiting ||
-            tracing::peek(mover, mover == held.process).state == tracing::Stop::State::gone) {
+        if (held.how == Held::How::waiting || tracing::peek(mover).state == tracing::Stop::State::gone) {
             threads_.erase(current); // met again if it is still there
         } else if (held.how != Held::How::stopped || !unmoved(*current)) {
             held.how = Held::How::coming;
@@ -484,13 +526,20 @@ void Hold::Grip::confirm_all() {
     }
 }
 
+// Async-signal-safe, where `threads_` does not change.
+void Hold::Grip::reap() const noexcept {
+    const int number = errno;
+    for (const auto& [thread, held] : threads_)
+        if (held.how != Held::How::waiting) tracing::reap(thread);
+    errno = number;
+}
+
 // ---- Holding, letting go
 
 void Hold::Grip::let_all_go() noexcept {
-    for (const auto& [thread, held] : threads_) {
-        if (held.how == Held::How::waiting) continue;
-        if (!tracing::let_go(thread, held.signal)) leftover_ = true;
-    }
+    // Those who have not stopped yet go with the end of this process.
+    for (const auto& [thread, held] : threads_)
+        if (held.how != Held::How::waiting) tracing::let_go(thread, held.signal);
     if (started_) pause_ = Clock::now() - *started_;
 }
 
@@ -498,47 +547,80 @@ void Hold::Grip::serve() {
     std::unique_lock lock(mutex_);
     phase_ = Phase::holding;
     changed_.notify_all();
-    const auto wished = [&] { return wish_ != Wish::nothing; };
     for (;;) {
-        if (!options_.max_pause || !started_) {
-            changed_.wait(lock, wished);
-        } else if (!changed_.wait_until(lock, *started_ + *options_.max_pause, wished)) {
-            expired_ = true;
+        const auto look_around = Clock::now() + 20ms;
+        const auto until = options_.max_pause && started_
+                               ? std::min(look_around, *started_ + *options_.max_pause)
+                               : look_around;
+        changed_.wait_until(lock, until, [&] { return wish_ != Wish::nothing; });
+        if (wish_ == Wish::release) return;
+        if (wish_ == Wish::check) {
+            lock.unlock();
+            std::exception_ptr found;
+            try {
+                confirm_all();
+            } catch (...) {
+                found = std::current_exception();
+            }
+            lock.lock();
+            if (!moved_) moved_ = found; // for good: what was read since is of no one moment
+            wish_ = Wish::nothing;
+            changed_.notify_all();
+        }
+        reap();
+        if (orphaned()) return;
+        if (options_.max_pause && started_ && Clock::now() >= *started_ + *options_.max_pause) {
+            moved_ = std::make_exception_ptr(Error(ETIMEDOUT, "hold everybody still until all is read",
+                                                   std::string("allow a longer pause, ") + do_without));
             return;
         }
-        if (wish_ == Wish::release) return;
-        try {
-            if (!moved_) confirm_all();
-        } catch (...) {
-            moved_ = std::current_exception(); // for good: what was read since is of no one moment
+        // By Ctrl-Z, for example. Nobody knows for how long.
+        if (tracing::look(proc_.get(), folder_of(self_, self_).data()).state == 'T') {
+            moved_ = std::make_exception_ptr(
+                Error(ECANCELED, "hold everybody still",
+                      "this program was stopped itself, and has let them go: try again"));
+            return;
         }
-        wish_ = Wish::nothing;
-        changed_.notify_all();
     }
 }
 
 void Hold::Grip::run() noexcept {
-    tracer_ = ::gettid();
+    tracer_ = ::getpid();
+    ::prctl(PR_SET_PDEATHSIG, SIGRTMAX); // which is blocked, as all are: see orphaned()
+    std::exception_ptr thrown;
     try {
+        const Alarm alarm(
+            [](int, siginfo_t* about, void*) { static_cast<Grip*>(about->si_value.sival_ptr)->reap(); },
+            this);
         take_hold();
-        serve();
     } catch (...) {
-        thrown_ = std::current_exception();
+        thrown = std::current_exception();
     }
+    if (!thrown) serve();
     let_all_go();
     const std::lock_guard lock(mutex_);
-    phase_ = Phase::over;
-    changed_.notify_all();
+    if (thrown) moved_ = thrown;
 }
 
 void Hold::Grip::take() {
-    // No handler of the program around us is to run on the grip's thread.
+    if (on_errand()) fail(EDEADLK, "hold processes still from inside Namespace::call()");
     sigset_t all;
     sigset_t old;
     ::sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &old);
     try {
-        thread_ = std::thread([this] { run(); });
+        thread_ = std::thread([this] {
+            std::exception_ptr thrown;
+            try {
+                errand("start a process that holds others still", 0, [this] { run(); });
+            } catch (...) {
+                thrown = std::current_exception();
+            }
+            const std::lock_guard lock(mutex_);
+            if (thrown) moved_ = thrown;
+            phase_ = Phase::over;
+            changed_.notify_all();
+        });
     } catch (const std::system_error& error) {
         ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
         fail(error.code().value(), "start a thread to hold processes still");
@@ -546,19 +628,8 @@ void Hold::Grip::take() {
     ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
 
     std::unique_lock lock(mutex_);
-    while (!changed_.wait_for(lock, 20ms, [&] { return phase_ != Phase::taking; })) reap();
-    if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
-}
-
-// One that is to be stopped while another thread of its process is in execve keeps the tracer waiting until all others of
-// that process are gone; and they are not, as long as the tracer does not reap them. Any thread of ours may.
-void Hold::Grip::reap() {
-    for (const pid_t thread : traced_) {
-        siginfo_t about{};
-        // Not those that are the first of their process: the kernel does that itself, or somebody waits for their end.
-        if (tracing::look(proc_.get(), std::to_string(thread).c_str()).process == thread) continue;
-        ::waitid(P_PID, static_cast<id_t>(thread), &about, static_cast<int>(__WALL) | WEXITED | WNOHANG);
-    }
+    changed_.wait(lock, [&] { return phase_ != Phase::taking; });
+    if (phase_ == Phase::over) std::rethrow_exception(moved_);
 }
 
 void Hold::Grip::check() {
@@ -569,9 +640,6 @@ void Hold::Grip::check() {
         changed_.wait(lock, [&] { return wish_ != Wish::check || phase_ == Phase::over; });
     }
     if (moved_) std::rethrow_exception(moved_);
-    if (expired_)
-        fail(ETIMEDOUT, "hold everybody still until all is read",
-             std::string("allow a longer pause, ") + do_without);
     if (phase_ == Phase::over) fail(EINVAL, "ask whether somebody moved who has been let go");
 }
 
@@ -583,8 +651,6 @@ std::chrono::nanoseconds Hold::Grip::release() noexcept {
         changed_.notify_all();
     }
     thread_.join();
-    // The kernel lets go those that are left a little after the thread can be joined.
-    while (leftover_ && ::syscall(SYS_tgkill, self_, tracer_, 0) == 0) ::sched_yield();
     return pause_;
 }
 

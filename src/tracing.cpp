@@ -106,17 +106,13 @@ int stop(pid_t thread) noexcept {
 
 void stop_again(pid_t thread) noexcept { ::ptrace(PTRACE_INTERRUPT, thread, nullptr, nullptr); }
 
-Stop peek(pid_t thread, bool leader) noexcept {
+Stop peek(pid_t thread) noexcept {
     Stop stop;
     siginfo_t about{};
-    // In this order of flags: tracees of this thread alone, whatever they report, and it stays to be reported.
-    constexpr int mine = static_cast<int>(__WALL) | __WNOTHREAD | WNOHANG;
-    const auto id = static_cast<id_t>(thread);
-    if (::waitid(P_PID, id, &about, mine | WSTOPPED | WEXITED | WNOWAIT) != 0) {
+    constexpr int news = static_cast<int>(__WALL) | WSTOPPED | WEXITED | WNOWAIT | WNOHANG;
+    if (::waitid(P_PID, static_cast<id_t>(thread), &about, news) != 0 ||
+        (about.si_pid != 0 && about.si_code != CLD_TRAPPED && about.si_code != CLD_STOPPED)) {
         stop.state = Stop::State::gone;
-    } else if (about.si_pid != 0 && about.si_code != CLD_TRAPPED && about.si_code != CLD_STOPPED) {
-        stop.state = Stop::State::gone;
-        if (!leader) ::waitid(P_PID, id, &about, mine | WEXITED);
     } else if (about.si_pid != 0) {
         stop.state = Stop::State::stopped;
         const int event = about.si_status >> 8;
@@ -127,6 +123,13 @@ Stop peek(pid_t thread, bool leader) noexcept {
             stop.child = static_cast<pid_t>(child);
     }
     return stop;
+}
+
+void reap(pid_t thread) noexcept {
+    // Whoever asks for ends alone gets stops of tracees as well, and takes them away.
+    siginfo_t about{};
+    if (peek(thread).state == Stop::State::gone)
+        ::waitid(P_PID, static_cast<id_t>(thread), &about, static_cast<int>(__WALL) | WEXITED | WNOHANG);
 }
 
 void mend([[maybe_unused]] pid_t thread) noexcept {

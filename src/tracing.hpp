@@ -27,7 +27,7 @@ Sight look(int process, const char* thread);
 bool waits_for_child(int process, const char* thread);
 
 /// Makes the calling thread the tracer of @p thread and has it stop; those that it makes from now on are born stopped,
-/// and traced as well.
+/// and traced as well. May wait for a thread of the same process to be reaped.
 /// @return 0 or an errno value: ESRCH when it is gone, EPERM when it may not be, or is traced already
 int stop(pid_t thread) noexcept;
 /// Has a thread that is traced already stop.
@@ -41,8 +41,11 @@ struct Stop {
 };
 
 /// Looks without taking the news away: a signal stays with its thread whatever becomes of the tracer.
-/// @param leader the thread is its process's first one, whose end is told to whom it concerns: it is not reaped
-Stop peek(pid_t thread, bool leader) noexcept;
+Stop peek(pid_t thread) noexcept;
+
+/// Reaps a thread if it has ended while it was traced. Until then its parent does not learn of it, and another thread of
+/// its process that is in execve(2) waits for it. Async-signal-safe.
+void reap(pid_t thread) noexcept;
 
 /// For a thread that has just stopped: if that made its system call fail with EINTR, has the call begin again when the
 /// thread goes on, unless a handler runs first.

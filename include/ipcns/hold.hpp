@@ -45,25 +45,26 @@ struct IPCNS_API HoldOptions {
 /// epoll_wait(2), sigtimedwait(2), io_getevents(2) or io_uring_enter(2), or in a call on a socket with SO_RCVTIMEO or
 /// SO_SNDTIMEO, waits longer than it asked for, by the pause and what it had waited before; and one that calls
 /// semtimedop(2) just when it is stopped, by the pause. Beginning again takes x86-64 (32-bit programs included): on
-/// other machines those calls fail with EINTR, and so may a semop(2) that begins at the moment of stopping. They do too
-/// if the calling process is killed in the instant, tens of microseconds mostly, between the stop of such a
-/// thread and the repair.
+/// other machines those calls fail with EINTR, and so may a semop(2) that begins at the moment of stopping.
 ///
 /// Held are processes: all threads of everyone who has a thread in the namespace, and with HoldOptions::outsiders those
 /// who map or have open an object of the place; never the calling process, nor one of HoldOptions::except. Not held is
-/// what no thread does: transfers that were begun with io_uring(7) or aio(7), a message in a network, a timer.
+/// what no thread does: transfers that were begun with io_uring(7) or aio(7), a message in a network, a timer. Who is
+/// killed meanwhile ends at once, as ever.
 ///
-/// Works with one thread of its own, which is the tracer. While that stops others, the calling process gets a SIGCHLD for
-/// each thread that stops (which nobody notices who has no handler for it), and another thread that calls waitpid(-1, ...)
-/// without __WNOTHREAD may be told of them. Kernel: 5.12.
+/// The tracer is a child process of the calling one, which shares its memory and makes no noise: no SIGCHLD, no
+/// wait(2) finds it. It lets everybody go when the calling process ends in whatever way, replaces itself by exec, or is
+/// stopped by job control, within some 20 ms. If it is killed itself (or both are at once, as by cgroup.kill), the kernel
+/// lets everybody go; then one of those calls that are begun again may fail with EINTR, if its thread was stopped
+/// in the microseconds before. Kernel: 5.12.
 class IPCNS_API Hold {
 public:
     using Options = HoldOptions;
 
     /// Stops everybody, and returns when all stand still together. Needs PTRACE_MODE_ATTACH (ptrace(2)) for each
     /// process: root has it, and so has the owner of the user namespace that a process lives in; others have it for
-    /// processes of the same user, where the Yama security module does not keep it for parents
-    /// (kernel.yama.ptrace_scope).
+    /// processes of the same user, unless the Yama security module keeps it from them (kernel.yama.ptrace_scope).
+    /// Not to be called inside Namespace::call().
     /// @throws Error EPERM for the host's namespace and for process 1, which everything else waits for, the caller
     ///         included; EPERM when somebody may not be stopped; EBUSY when a debugger has somebody already;
     ///         ETIMEDOUT when they don't all stand still in time. Everybody has been let go by then.
@@ -88,8 +89,10 @@ public:
     [[nodiscard]] bool has_open(const FileId& file) const;
 
     /// Returns when nobody has moved since still(): what was read in between is of one moment. Takes a pass over /proc.
+    /// Once it has thrown, it always does.
     /// @throws Error EAGAIN when somebody has moved, was killed, or came into the namespace, which the message names;
-    ///         ETIMEDOUT when max_pause is over; EINVAL after release()
+    ///         ETIMEDOUT when max_pause is over; ECANCELED when the calling process was stopped meanwhile, or the tracer
+    ///         killed; EINVAL after release()
     void check() const;
 
     /// Lets everybody go. @return how long the first of them was stopped
