@@ -1,0 +1,701 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everybody in a namespace, held still together. Leans on tracing.cpp, on /proc/PID/task/TID/status counting how often a
+// thread was taken off its processor, and on the kernel ending a tracer's hold with the tracer, however that ends.
+//
+// The tracer is a process of its own, the grip: an errand, which shares our memory. A thread would do, but then all the
+// program around us would get signals for the threads that stop, and its waitpid(-1) would be told of them. And the grip
+// sees the end of ours, SIGKILL included, and lets everybody go in good order, those too whom it has not mended yet.
+//
+// Who runs may make others, so: stop all, wait until they stand, look again, until a look finds nobody new and nobody
+// moved. That look comes when all others stand already, which makes it the proof that they stand together.
+#include <ipcns/hold.hpp>
+
+#include "errand.hpp"
+#include "error.hpp"
+#include "maps.hpp"
+#include "procfs.hpp"
+#include "tracing.hpp"
+#include "waiters.hpp"
+
+#include <ipcns/holders.hpp>
+#include <ipcns/inventory.hpp>
+#include <ipcns/objects.hpp>
+#include <ipcns/text.hpp>
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <cstdio>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+namespace ipcns {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+constexpr auto most_patience = 10s;  // with no limit given, for somebody who does not stop
+constexpr auto disk_patience = 50ms; // for uninterruptible sleep, which mostly ends sooner
+constexpr const char* do_without = "or do without holding anybody still: --live";
+
+using Path = std::array<char, 64>;
+
+// A thread's folder below /proc.
+Path folder_of(pid_t process, pid_t thread) {
+    Path path{};
+    std::snprintf(path.data(), path.size(), "%d/task/%d", process, thread);
+    return path;
+}
+
+bool vanished(int number) { return number == ENOENT || number == ESRCH; }
+
+// "process 1234 (postgres)"
+std::string called(int proc, pid_t process) {
+    auto name = procfs::read_start(proc, procfs::ProcessPath(process)("comm"));
+    std::string text = "process " + std::to_string(process);
+    if (!name) return text;
+    if (name->ends_with('\n')) name->pop_back();
+    return text + " (" + escape(*name) + ")";
+}
+
+std::string stopping(int proc, pid_t process) { return "hold " + called(proc, process) + " still"; }
+
+// Below @p folder; none when it has vanished.
+std::vector<pid_t> numbers(int folder, const char* path) {
+    errno = 0;
+    auto found = procfs::numbers_in(folder, path);
+    if (found.empty() && errno != 0 && !vanished(errno)) fail(std::string("list /proc/") + path);
+    return found;
+}
+
+[[noreturn]] void refuse_rights(int proc, pid_t process) {
+    const auto yama = procfs::read_start(AT_FDCWD, "/proc/sys/kernel/yama/ptrace_scope");
+    std::string hint;
+    if (yama && yama->starts_with('3'))
+        hint = "kernel.yama.ptrace_scope is 3 here, so nobody may stop another process until the next boot; ";
+    else if (::geteuid() == 0)
+        hint = "it takes CAP_SYS_PTRACE in the process's user namespace; ";
+    else if (yama && !yama->starts_with('0'))
+        hint = "kernel.yama.ptrace_scope is " + yama->substr(0, 1) +
+               " here, so be root, or do it from outside the namespace as the user who made it; ";
+    else
+        hint = "be the user whose process it is, or root; ";
+    fail(EPERM, stopping(proc, process), hint + do_without);
+}
+
+[[noreturn]] void refuse_traced(int proc, pid_t process, pid_t tracer) {
+    // It is a thread that traces.
+    const pid_t debugger = tracing::look(proc, std::to_string(tracer).c_str()).process;
+    fail(EBUSY, stopping(proc, process),
+         called(proc, debugger != 0 ? debugger : tracer) + " traces it already: end that, " + do_without);
+}
+
+// ---- Who has something open from outside -------------------------------------------------------------------------
+
+struct Outsiders {
+    std::set<pid_t> processes;
+    std::size_t unseen = 0;
+};
+
+// A mapping of a segment does not say which namespace the segment is of. When the kernel counts more attachments than
+// were found inside, those who map a segment of that number elsewhere may be the others.
+void find_attached(int proc, const std::set<ino_t>& ids, std::set<pid_t>& processes) {
+    const maps::Wanted wanted{maps::segment_file_systems(), {}};
+    bool query = true;
+    std::vector<maps::MappedFile> mapped;
+    for (const pid_t pid : procfs::numbers_in(proc, ".")) {
+        const Fd folder(::openat(proc, std::to_string(pid).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+        if (!folder || maps::read(folder.get(), wanted, query, mapped) != maps::Answer::found) continue;
+        if (std::any_of(mapped.begin(), mapped.end(),
+                        [&](const auto& one) { return ids.contains(one.inode); }))
+            processes.insert(pid);
+    }
+}
+
+Outsiders find_outsiders(const Place& place) {
+    LookOptions what;
+    what.kinds = {};
+    for (const Kind kind : {Kind::shm, Kind::mq, Kind::psem, Kind::pshm}) what.kinds.add(kind);
+    const Objects objects = look(place, what);
+
+    std::vector<FileId> files;
+    for (const auto& seen : objects.mq) files.push_back(seen.record.file);
+    for (const auto& seen : objects.psem) files.push_back(seen.record.file);
+    for (const auto& seen : objects.pshm) files.push_back(seen.record.file);
+    std::set<dev_t> devices;
+    for (const FileId& file : files) devices.insert(file.device);
+    Outsiders found;
+    if (files.empty() && objects.shm.empty()) return found;
+
+    HoldersOptions how;
+    how.waiters = false;
+    how.since = false;
+    how.devices.assign(devices.begin(), devices.end());
+    const auto index = HolderIndex::take({place.ipc.id()}, how);
+    found.unseen = index.unseen();
+    for (const FileId& file : files) {
+        const Holders* holders = index.of(file);
+        if (holders == nullptr) continue;
+        for (const Mapping& mapping : holders->mappings) found.processes.insert(mapping.pid);
+        for (const OpenDescriptor& open : holders->descriptors) found.processes.insert(open.pid);
+    }
+    std::set<ino_t> ids;
+    for (const auto& seen : objects.shm) {
+        const Holders* holders = index.of(place.ipc.id(), seen.record.id);
+        const std::size_t inside = holders != nullptr ? holders->attachments() : 0;
+        if (seen.record.attached > inside) ids.insert(static_cast<ino_t>(seen.record.id));
+    }
+    if (!ids.empty()) find_attached(procfs::open_proc().get(), ids, found.processes);
+    return found;
+}
+
+// Rings again and again in this process alone, which is an errand, when the calling thread lets it.
+class Alarm {
+public:
+    // @param ring gets @p about as its signal's value; async-signal-safe
+    Alarm(void (*ring)(int, siginfo_t*, void*), void* about) {
+        struct sigaction action {};
+        action.sa_sigaction = ring;
+        action.sa_flags = SA_SIGINFO;
+        ::sigaction(SIGALRM, &action, nullptr);
+        struct sigevent event {};
+        event.sigev_notify = SIGEV_SIGNAL;
+        event.sigev_signo = SIGALRM;
+        event.sigev_value.sival_ptr = about;
+        if (::timer_create(CLOCK_MONOTONIC, &event, &timer_) != 0) fail("make a timer");
+        const struct itimerspec often {
+            {0, 20'000'000}, { 0, 20'000'000 }
+        };
+        ::timer_settime(timer_, 0, &often, nullptr);
+    }
+    ~Alarm() { ::timer_delete(timer_); }
+    Alarm(const Alarm&) = delete;
+    Alarm& operator=(const Alarm&) = delete;
+
+    static void allow(bool yes) noexcept {
+        sigset_t alarm;
+        ::sigemptyset(&alarm);
+        ::sigaddset(&alarm, SIGALRM);
+        ::pthread_sigmask(yes ? SIG_UNBLOCK : SIG_BLOCK, &alarm, nullptr);
+    }
+
+private:
+    timer_t timer_{};
+};
+
+} // namespace
+
+// ---- The grip ----------------------------------------------------------------------------------------------------
+
+class Hold::Grip {
+public:
+    Grip(NamespaceId space, Outsiders outsiders, HoldOptions options);
+    ~Grip() { release(); }
+    Grip(const Grip&) = delete;
+    Grip& operator=(const Grip&) = delete;
+
+    void take();
+    void check();
+    std::chrono::nanoseconds release() noexcept;
+    [[nodiscard]] bool has_open(const FileId& file) const;
+    [[nodiscard]] const std::vector<pid_t>& processes() const noexcept { return processes_; }
+    [[nodiscard]] std::size_t unseen() const noexcept { return unseen_; }
+
+private:
+    struct Held {
+        pid_t process = 0;
+        enum class How {
+            coming,  // has been told to stop
+            stopped, // stands
+            waiting, // blocked in semop, and not touched
+            asleep,  // in uninterruptible sleep; stops when it wakes up
+        } how = How::coming;
+        int signal = 0;               // see tracing::Stop
+        std::uint64_t runs = 0;       // see tracing::Sight; of those who were not stopped
+        bool waits_for_child = false; // asleep in vfork
+    };
+    using Threads = std::map<pid_t, Held>;
+    enum class Phase { taking, holding, over };
+    enum class Wish { nothing, check, release };
+
+    // In the process of the grip.
+    void run() noexcept;
+    void take_hold();
+    void serve();
+    void let_all_go() noexcept;
+    std::vector<pid_t> wanted();
+    bool meet_all();
+    bool meet(pid_t process, pid_t thread);
+    void note(pid_t process, pid_t thread);
+    bool waits_in_semop(pid_t process, pid_t thread);
+    void sweep();
+    void stand(Threads::value_type& one, const tracing::Stop& stop);
+    void settle();
+    void accept_sleepers(Clock::duration waited);
+    bool unmoved(Threads::value_type& one);
+    pid_t confirm(bool take_again);
+    void confirm_all();
+    void check_time() const;
+    void reap() const noexcept;
+    [[nodiscard]] bool mine(pid_t process) const;
+    [[nodiscard]] bool orphaned() const noexcept;
+
+    const Fd proc_ = procfs::open_proc();
+    const NamespaceId space_;
+    const std::set<pid_t> outsiders_;
+    const HoldOptions options_;
+    const pid_t self_ = ::getpid();
+    std::vector<pid_t> processes_;
+    std::size_t unseen_ = 0;
+
+    Threads threads_;
+    std::vector<pid_t> coming_; // those of `threads_` that are
+    pid_t tracer_ = 0;
+    std::optional<Clock::time_point> started_;
+    std::chrono::nanoseconds pause_{};
+
+    std::thread thread_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    Phase phase_ = Phase::taking;
+    Wish wish_ = Wish::nothing;
+    std::exception_ptr moved_; // why not everybody stands still, or did not from then on
+};
+
+Hold::Grip::Grip(NamespaceId space, Outsiders outsiders, HoldOptions options)
+    : space_(space),
+      outsiders_(std::move(outsiders.processes)),
+      options_(std::move(options)),
+      unseen_(outsiders.unseen) {
+    std::array<char, 16> own{};
+    // The numbers in /proc are those of the pid namespace that it was mounted in.
+    if (::readlinkat(proc_.get(), "self", own.data(), own.size() - 1) < 0 ||
+        own.data() != std::to_string(self_))
+        fail(EINVAL, "find processes in /proc", "it is that of another pid namespace: mount one for this");
+    if (outsiders_.contains(1))
+        fail(EPERM, stopping(proc_.get(), 1) + ", which has an object of the namespace open", do_without);
+}
+
+bool Hold::Grip::mine(pid_t process) const {
+    return process == self_ || process == tracer_ ||
+           std::find(options_.except.begin(), options_.except.end(), process) != options_.except.end();
+}
+
+// ---- Taking hold
+
+// Our process has ended, or replaced itself by exec.
+bool Hold::Grip::orphaned() const noexcept {
+    sigset_t pending;
+    return ::getppid() != self_ || (::sigpending(&pending) == 0 && ::sigismember(&pending, SIGRTMAX) == 1);
+}
+
+void Hold::Grip::check_time() const {
+    if (orphaned()) fail(ECANCELED, "hold processes still");
+    if (!started_ || Clock::now() - *started_ < options_.max_pause.value_or(most_patience)) return;
+    const std::string limit = options_.max_pause ? "allow a longer pause, " : "";
+    if (coming_.empty()) fail(ETIMEDOUT, "hold everybody still", limit + do_without);
+    const auto& [thread, held] = *threads_.find(coming_.front());
+    fail(ETIMEDOUT, stopping(proc_.get(), held.process),
+         "its thread " + std::to_string(thread) + " does not stop: " + limit + do_without);
+}
+
+std::vector<pid_t> Hold::Grip::wanted() {
+    std::vector<pid_t> found;
+    std::size_t unseen = 0;
+    for (const pid_t process : numbers(proc_.get(), ".")) {
+        if (mine(process)) continue;
+        bool inside = outsiders_.contains(process);
+        if (!inside && !procfs::each_namespace(proc_.get(), process, "ipc",
+                                               [&](ino_t inode) { return inside = inode == space_.inode; }))
+            ++unseen;
+        if (inside) found.push_back(process);
+    }
+    unseen_ = std::max(unseen_, unseen);
+    return found;
+}
+
+// True when it is blocked in semop; `runs` is to be taken before.
+bool Hold::Grip::waits_in_semop(pid_t process, pid_t thread) {
+    waiters::Blocked blocked;
+    const auto nothing = [](std::uint64_t) { return false; };
+    return waiters::read(proc_.get(), folder_of(process, thread).data(), nothing, blocked) ==
+               waiters::Answer::blocked &&
+           blocked.on == waiters::Blocked::On::semaphore_set;
+}
+
+void Hold::Grip::note(pid_t process, pid_t thread) {
+    threads_[thread] = {process, Held::How::coming, 0, 0, false};
+    coming_.push_back(thread);
+}
+
+// True when it is somebody new.
+bool Hold::Grip::meet(pid_t process, pid_t thread) {
+    if (threads_.contains(thread)) return false;
+    const auto folder = folder_of(process, thread);
+    const auto sight = tracing::look(proc_.get(), folder.data());
+    if (sight.gone()) return false;
+    if (process == 1) fail(EPERM, stopping(proc_.get(), process), do_without);
+    if (sight.tracer == tracer_) { // born of one that is traced
+        note(process, thread);
+        return true;
+    }
+    if (sight.tracer != 0) refuse_traced(proc_.get(), process, sight.tracer);
+    if (!started_) started_ = Clock::now();
+    if (waits_in_semop(process, thread)) {
+        threads_[thread] = {process, Held::How::waiting, 0, sight.runs, false};
+        return true;
+    }
+    // While a thread is in execve, who wants to trace it waits until all others of its process are reaped, by their tracer
+    // if they have one: so an alarm lets us do that meanwhile.
+    Alarm::allow(true);
+    const int number = tracing::stop(thread);
+    Alarm::allow(false);
+    if (number == 0) {
+        note(process, thread);
+        return true;
+    }
+    if (vanished(number)) return false;
+    const auto again = tracing::look(proc_.get(), folder.data());
+    if (again.gone()) return false;
+    if (again.tracer == tracer_) {
+        note(process, thread);
+        return true;
+    }
+    if (again.tracer != 0) refuse_traced(proc_.get(), process, again.tracer);
+    if (number == EPERM) refuse_rights(proc_.get(), process);
+    fail(number, stopping(proc_.get(), process), do_without);
+}
+
+bool Hold::Grip::meet_all() {
+    bool news = false;
+    for (const pid_t process : wanted()) {
+        std::size_t told = 0;
+        for (const pid_t thread : numbers(proc_.get(), procfs::ProcessPath(process)("task"))) {
+            news = meet(process, thread) || news;
+            // The sooner one that has stopped is looked at, the sooner its system call is mended.
+            if (++told % 16 == 0) sweep();
+        }
+        sweep();
+    }
+    return news;
+}
+
+void Hold::Grip::stand(Threads::value_type& one, const tracing::Stop& stop) {
+    tracing::mend(one.first);
+    one.second.how = Held::How::stopped;
+    one.second.signal = stop.signal;
+}
+
+// Who has stopped meanwhile?
+void Hold::Grip::sweep() {
+    std::vector<pid_t> born;
+    std::erase_if(coming_, [&](pid_t thread) {
+        const auto found = threads_.find(thread);
+        if (found == threads_.end()) return true;
+        const auto stop = tracing::peek(thread);
+        if (stop.state == tracing::Stop::State::not_yet) return false;
+        if (stop.state == tracing::Stop::State::gone) {
+            threads_.erase(found);
+            return true;
+        }
+        stand(*found, stop);
+        if (stop.child != 0 && !threads_.contains(stop.child)) born.push_back(stop.child);
+        return true;
+    });
+    for (const pid_t child : born) {
+        const auto sight = tracing::look(proc_.get(), std::to_string(child).c_str());
+        if (!sight.gone()) note(sight.process, child);
+    }
+}
+
+void Hold::Grip::accept_sleepers(Clock::duration waited) {
+    std::erase_if(coming_, [&](pid_t thread) {
+        const auto found = threads_.find(thread);
+        if (found == threads_.end()) return true;
+        Held& held = found->second;
+        const auto folder = folder_of(held.process, thread);
+        const auto sight = tracing::look(proc_.get(), folder.data());
+        if (sight.state != 'D') return false;
+        held.waits_for_child = tracing::waits_for_child(proc_.get(), folder.data());
+        if (!held.waits_for_child && waited < disk_patience) return false;
+        held.how = Held::How::asleep;
+        held.runs = sight.runs;
+        return true;
+    });
+}
+
+void Hold::Grip::settle() {
+    const auto began = Clock::now();
+    for (unsigned round = 0; !coming_.empty(); ++round) {
+        sweep();
+        if (round % 16 == 15) {
+            reap();
+            accept_sleepers(Clock::now() - began);
+        }
+        check_time();
+        if (round < 64)
+            ::sched_yield();
+        else
+            std::this_thread::sleep_for(100us);
+    }
+}
+
+// Whether it still is as it was noted.
+bool Hold::Grip::unmoved(Threads::value_type& one) {
+    auto& [thread, held] = one;
+    const auto folder = folder_of(held.process, thread);
+    if (held.how == Held::How::waiting)
+        return waits_in_semop(held.process, thread) &&
+               tracing::look(proc_.get(), folder.data()).runs == held.runs;
+    const auto stop = tracing::peek(thread);
+    if (held.how == Held::How::stopped) return stop.state == tracing::Stop::State::stopped;
+    if (stop.state == tracing::Stop::State::not_yet) {
+        const auto sight = tracing::look(proc_.get(), folder.data());
+        return sight.state == 'D' && sight.runs == held.runs;
+    }
+    if (stop.state != tracing::Stop::State::stopped) return false;
+    stand(one, stop);
+    return held.waits_for_child;
+}
+
+// Looks whether everybody is as he was noted. @return one who is not, or 0
+// @param take_again hold those, too
+pid_t Hold::Grip::confirm(bool take_again) {
+    pid_t mover = 0;
+    for (auto at = threads_.begin(); at != threads_.end();) {
+        const auto current = at++;
+        if (unmoved(*current)) continue;
+        mover = current->first;
+        if (!take_again) return mover;
+        Held& held = current->second;
+        if (held.how == Held::How::waiting || tracing::peek(mover).state == tracing::Stop::State::gone) {
+            threads_.erase(current); // met again if it is still there
+        } else if (held.how != Held::How::stopped || !unmoved(*current)) {
+            held.how = Held::How::coming;
+            coming_.push_back(mover);
+            tracing::stop_again(mover);
+        }
+    }
+    return mover;
+}
+
+void Hold::Grip::take_hold() {
+    for (;;) {
+        const bool met = meet_all();
+        settle();
+        const bool moved = confirm(true) != 0;
+        if (!met && !moved) break;
+        check_time();
+    }
+    std::set<pid_t> all;
+    for (const auto& [thread, held] : threads_) all.insert(held.process);
+    processes_.assign(all.begin(), all.end());
+}
+
+void Hold::Grip::confirm_all() {
+    const auto again = "a signal, a timeout or the end of a wait for a disk made it move: try again, ";
+    if (const pid_t thread = confirm(false))
+        fail(EAGAIN,
+             stopping(proc_.get(), threads_.at(thread).process) + ", of which thread " +
+                 std::to_string(thread) + " moved",
+             again + std::string(do_without));
+    for (const pid_t process : wanted()) {
+        for (const pid_t thread : numbers(proc_.get(), procfs::ProcessPath(process)("task"))) {
+            if (threads_.contains(thread) ||
+                tracing::look(proc_.get(), folder_of(process, thread).data()).gone())
+                continue;
+            fail(EAGAIN, stopping(proc_.get(), process) + ", which came into the namespace just now",
+                 "try again, " + std::string(do_without));
+        }
+    }
+}
+
+// Async-signal-safe, where `threads_` does not change.
+void Hold::Grip::reap() const noexcept {
+    const int number = errno;
+    for (const auto& [thread, held] : threads_)
+        if (held.how != Held::How::waiting) tracing::reap(thread);
+    errno = number;
+}
+
+// ---- Holding, letting go
+
+void Hold::Grip::let_all_go() noexcept {
+    // Those who have not stopped yet go with the end of this process.
+    for (const auto& [thread, held] : threads_)
+        if (held.how != Held::How::waiting) tracing::let_go(thread, held.signal);
+    if (started_) pause_ = Clock::now() - *started_;
+}
+
+void Hold::Grip::serve() {
+    std::unique_lock lock(mutex_);
+    phase_ = Phase::holding;
+    changed_.notify_all();
+    for (;;) {
+        const auto look_around = Clock::now() + 20ms;
+        const auto until = options_.max_pause && started_
+                               ? std::min(look_around, *started_ + *options_.max_pause)
+                               : look_around;
+        changed_.wait_until(lock, until, [&] { return wish_ != Wish::nothing; });
+        if (wish_ == Wish::release) return;
+        if (wish_ == Wish::check) {
+            lock.unlock();
+            std::exception_ptr found;
+            try {
+                confirm_all();
+            } catch (...) {
+                found = std::current_exception();
+            }
+            lock.lock();
+            if (!moved_) moved_ = found; // for good: what was read since is of no one moment
+            wish_ = Wish::nothing;
+            changed_.notify_all();
+        }
+        reap();
+        if (orphaned()) return;
+        if (options_.max_pause && started_ && Clock::now() >= *started_ + *options_.max_pause) {
+            moved_ = std::make_exception_ptr(Error(ETIMEDOUT, "hold everybody still until all is read",
+                                                   std::string("allow a longer pause, ") + do_without));
+            return;
+        }
+        // By Ctrl-Z, for example. Nobody knows for how long.
+        if (tracing::look(proc_.get(), folder_of(self_, self_).data()).state == 'T') {
+            moved_ = std::make_exception_ptr(
+                Error(ECANCELED, "hold everybody still",
+                      "this program was stopped itself, and has let them go: try again"));
+            return;
+        }
+    }
+}
+
+void Hold::Grip::run() noexcept {
+    tracer_ = ::getpid();
+    ::prctl(PR_SET_PDEATHSIG, SIGRTMAX); // which is blocked, as all are: see orphaned()
+    std::exception_ptr thrown;
+    try {
+        const Alarm alarm(
+            [](int, siginfo_t* about, void*) { static_cast<Grip*>(about->si_value.sival_ptr)->reap(); },
+            this);
+        take_hold();
+    } catch (...) {
+        thrown = std::current_exception();
+    }
+    if (!thrown) serve();
+    let_all_go();
+    const std::lock_guard lock(mutex_);
+    if (thrown) moved_ = thrown;
+}
+
+void Hold::Grip::take() {
+    if (on_errand()) fail(EDEADLK, "hold processes still from inside Namespace::call()");
+    sigset_t all;
+    sigset_t old;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &old);
+    try {
+        thread_ = std::thread([this] {
+            std::exception_ptr thrown;
+            try {
+                errand("start a process that holds others still", 0, [this] { run(); });
+            } catch (...) {
+                thrown = std::current_exception();
+            }
+            const std::lock_guard lock(mutex_);
+            if (thrown) moved_ = thrown;
+            phase_ = Phase::over;
+            changed_.notify_all();
+        });
+    } catch (const std::system_error& error) {
+        ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
+        fail(error.code().value(), "start a thread to hold processes still");
+    }
+    ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
+
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return phase_ != Phase::taking; });
+    if (phase_ == Phase::over) std::rethrow_exception(moved_);
+}
+
+void Hold::Grip::check() {
+    std::unique_lock lock(mutex_);
+    if (phase_ == Phase::holding) {
+        wish_ = Wish::check;
+        changed_.notify_all();
+        changed_.wait(lock, [&] { return wish_ != Wish::check || phase_ == Phase::over; });
+    }
+    if (moved_) std::rethrow_exception(moved_);
+    if (phase_ == Phase::over) fail(EINVAL, "ask whether somebody moved who has been let go");
+}
+
+std::chrono::nanoseconds Hold::Grip::release() noexcept {
+    if (!thread_.joinable()) return pause_;
+    {
+        const std::lock_guard lock(mutex_);
+        wish_ = Wish::release;
+        changed_.notify_all();
+    }
+    thread_.join();
+    return pause_;
+}
+
+bool Hold::Grip::has_open(const FileId& file) const {
+    pid_t last = 0;
+    for (const auto& [thread, held] : threads_) {
+        if (std::exchange(last, held.process) == held.process) continue;
+        const std::string path = std::string(folder_of(held.process, thread).data()) + "/fd";
+        const Fd folder(::openat(proc_.get(), path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (!folder && !vanished(errno)) fail("see what " + called(proc_.get(), held.process) + " has open");
+        if (!folder) continue;
+        for (const int fd : procfs::numbers_in(folder.get(), ".")) {
+            struct statx about {};
+            // No file server is asked: one that is gone would answer never.
+            if (::statx(folder.get(), std::to_string(fd).c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
+                        STATX_INO, &about) == 0 &&
+                file == FileId{makedev(about.stx_dev_major, about.stx_dev_minor), about.stx_ino})
+                return true;
+        }
+    }
+    return false;
+}
+
+// ---- The face
+
+Hold::Hold(std::unique_ptr<Grip> grip) noexcept : grip_(std::move(grip)) {}
+Hold::Hold(Hold&&) noexcept = default;
+Hold& Hold::operator=(Hold&&) noexcept = default;
+Hold::~Hold() = default;
+
+Hold Hold::still(const Place& place, const Options& options) {
+    if (place.ipc.id() == Namespace::host_id())
+        fail(EPERM, "hold the host's IPC namespace still",
+             std::string("everything is in it, your terminal as well; ") + do_without);
+    Outsiders outsiders;
+    if (options.outsiders) outsiders = find_outsiders(place);
+    auto grip = std::make_unique<Grip>(place.ipc.id(), std::move(outsiders), options);
+    grip->take();
+    return Hold(std::move(grip));
+}
+
+const std::vector<pid_t>& Hold::processes() const noexcept { return grip_->processes(); }
+std::size_t Hold::unseen() const noexcept { return grip_->unseen(); }
+bool Hold::has_open(const FileId& file) const { return grip_->has_open(file); }
+void Hold::check() const { grip_->check(); }
+std::chrono::nanoseconds Hold::release() noexcept { return grip_->release(); }
+
+} // namespace ipcns
