@@ -20,7 +20,7 @@ void attach(const Options& options) {
 
 } // namespace
 
-void add_attach(CLI::App& program, int& /*status*/) {
+void add_attach(App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "attach",

@@ -67,7 +67,7 @@ void clear(const Options& options) {
 
 } // namespace
 
-void add_clear(CLI::App& program, int& /*status*/) {
+void add_clear(App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "clear",

@@ -32,7 +32,7 @@ void create(const Options& options) {
 
 } // namespace
 
-void add_create(CLI::App& program, int& /*status*/) {
+void add_create(App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "create",
@@ -47,8 +47,7 @@ void add_create(CLI::App& program, int& /*status*/) {
         ->type_name("SIZE");
     command->add_option("--limit", options->limits, "set a limit, e.g. shmmni=64; may be repeated")
         ->type_name("KEY=VALUE")
-        ->expected(1)
-        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+        ->repeatable();
     command->add_flag("-v,--verbose", options->verbose, "say which namespace was made");
     command->footer(
         "Examples:\n  ipcns create db\n  ipcns create --shm-size 1G --limit shmmax=512M ci-42\n  ipcns exec db -- ipcmk -Q");

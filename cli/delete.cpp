@@ -51,7 +51,7 @@ void delete_names(const Options& options, int& status) {
 
 } // namespace
 
-void add_delete(CLI::App& program, int& status) {
+void add_delete(App& program, int& status) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "delete",
@@ -62,7 +62,7 @@ void add_delete(CLI::App& program, int& status) {
     command->add_flag("--kill", options->kill, "end the processes inside first: SIGTERM, then SIGKILL");
     command->add_option("--timeout", options->timeout, "how long to wait between the two (default: 5)")
         ->type_name("SECONDS")
-        ->check(CLI::Range(0.0, 86400.0));
+        ->between(0, 86400);
     command->add_flag("-v,--verbose", options->verbose, "say what was removed");
     command->footer(
         "Goes on after a failure, and exits with 1 then.\n\nExamples:\n  ipcns delete db\n  ipcns delete --kill --timeout 30 db web");

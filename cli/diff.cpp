@@ -462,7 +462,7 @@ bool is_process(const Target& target) {
            target.kind == Target::Kind::host;
 }
 
-void diff(Options& options, const CLI::App& command, int& status) {
+void diff(Options& options, const App& command, int& status) {
     const Target a = Target::parse(options.a);
     const Target b = Target::parse(options.b);
     const bool by_objects = options.objects || options.no_content || !options.kinds.empty();
@@ -478,7 +478,7 @@ void diff(Options& options, const CLI::App& command, int& status) {
 
 } // namespace
 
-void add_diff(CLI::App& program, int& status) {
+void add_diff(App& program, int& status) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "diff",

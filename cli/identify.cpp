@@ -53,7 +53,7 @@ void identify(const Options& options) {
 
 } // namespace
 
-void add_identify(CLI::App& program, int& /*status*/) {
+void add_identify(App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "identify", "Say which namespace you (or process PID) are in, and its name if it has one.");

@@ -104,7 +104,7 @@ void set(const Options& options, const Namespace& ipc, const std::vector<Limit>&
                   fmt::format(": {} was {}, is {}", change.key->name, change.old_value, change.new_value));
 }
 
-void limits(Options& options, const CLI::App& command) {
+void limits(Options& options, const App& command) {
     // No TARGET holds a =, except for a path.
     if (options.target.find('=') != std::string::npos && options.target[0] != '/' &&
         options.target[0] != '.') {
@@ -132,7 +132,7 @@ void limits(Options& options, const CLI::App& command) {
 
 } // namespace
 
-void add_limits(CLI::App& program, int& /*status*/) {
+void add_limits(App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "limits",

@@ -175,7 +175,7 @@ void list(Options& options) {
 
 } // namespace
 
-void add_list(CLI::App& program, int& /*status*/) {
+void add_list(App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "list",
@@ -187,9 +187,8 @@ void add_list(CLI::App& program, int& /*status*/) {
                      "search descriptors: always (the same as --fds alone), never, or auto: where there\n"
                      "                          are at most 1,000 processes (default)")
         ->type_name("WHEN")
-        ->expected(0, 1)
-        ->default_str("always")
-        ->check(CLI::IsMember({"auto", "always", "never"}));
+        ->or_alone("always")
+        ->one_of({"auto", "always", "never"});
     command->add_flag("--objects", options->objects,
                       "also SHM and OBJECTS: what is in each, which means entering it");
     command->add_flag("-b,--bytes", options->bytes, "sizes in bytes");

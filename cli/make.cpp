@@ -113,7 +113,7 @@ void make(const Options& options) {
 
 } // namespace
 
-void add_make(CLI::App& program, int& /*status*/) {
+void add_make(App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "make", "Make an object in the namespace TARGET, and print what it is called: msg:3, mq:/jobs.");

@@ -105,7 +105,7 @@ void monitor(const Options& options) {
 
 } // namespace
 
-void add_monitor(CLI::App& program, int& /*status*/) {
+void add_monitor(App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "monitor",

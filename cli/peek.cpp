@@ -16,7 +16,7 @@ struct Options {
 
 } // namespace
 
-void add_peek(CLI::App& program, int& status) {
+void add_peek(App& program, int& status) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "peek", "Print what is in one object of the namespace TARGET, and take nothing.");

@@ -53,7 +53,7 @@ void pids(const Options& options, bool table) {
 
 } // namespace
 
-void add_pids(CLI::App& program, int& /*status*/) {
+void add_pids(App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "pids", "Print the ids of the processes in a namespace, one a line; with -l or -o a table.");

@@ -315,7 +315,7 @@ void remove_fitting(const Options& options, const Place& place, const Selection&
     remove_and_report(place, chosen, how, report);
 }
 
-void remove_objects_of(const Options& options, const CLI::App& command, int& status) {
+void remove_objects_of(const Options& options, const App& command, int& status) {
     const Target target = Target::parse(options.target);
     std::vector<ObjectName> names;
     for (const auto& object : options.objects) names.push_back(ObjectName::parse(object));
@@ -342,7 +342,7 @@ void remove_objects_of(const Options& options, const CLI::App& command, int& sta
 
 } // namespace
 
-void add_remove(CLI::App& program, int& status) {
+void add_remove(App& program, int& status) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "remove",

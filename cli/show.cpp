@@ -726,7 +726,7 @@ Wanted understand(const Options& options) {
     return wanted;
 }
 
-void choose_columns(Options& options, const CLI::App& command) {
+void choose_columns(Options& options, const App& command) {
     if (command.count("--output") != 0) {
         if (options.format.json() && options.format.shows("HOLDERS")) options.holders = true;
         return;
@@ -875,10 +875,9 @@ void show_one(Options& options, const Wanted& wanted, int& status) {
 }
 
 // As ipcs has it: of its forms the last one that was asked for.
-std::string last_form(const CLI::App& command) {
+std::string last_form(const App& command) {
     std::string last;
-    for (const CLI::Option* option : command.parse_order()) {
-        const std::string name = option->get_name();
+    for (const auto& name : command.given()) {
         if (name == "--time" || name == "--pid" || name == "--creator" || name == "--summary" ||
             name == "--limits")
             last = name;
@@ -886,7 +885,7 @@ std::string last_form(const CLI::App& command) {
     return last;
 }
 
-void show_like_ipcs(const Options& options, const CLI::App& command, const Wanted& wanted, int& status) {
+void show_like_ipcs(const Options& options, const App& command, const Wanted& wanted, int& status) {
     if (options.all || options.holders || options.format.json() || !options.format.is_usual() ||
         command.count("--noheadings") != 0)
         throw UsageError(
@@ -930,7 +929,7 @@ void show_like_ipcs(const Options& options, const CLI::App& command, const Wante
     }
 }
 
-void show(Options& options, const CLI::App& command, int& status) {
+void show(Options& options, const App& command, int& status) {
     const Wanted wanted = understand(options);
     if (options.ipcs) {
         show_like_ipcs(options, command, wanted, status);
@@ -956,7 +955,7 @@ void show(Options& options, const CLI::App& command, int& status) {
 
 } // namespace
 
-void add_show(CLI::App& program, int& status) {
+void add_show(App& program, int& status) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "show",

@@ -2,6 +2,8 @@
 // Tables and JSON.
 #include "table.hpp"
 
+#include <ipcns/error.hpp>
+
 #include <fmt/chrono.h>
 #include <fmt/core.h>
 
@@ -80,7 +82,7 @@ void Out::moment(const Moment& when) {
         to_ += time_text(seconds);
 }
 
-void Format::add_to(CLI::App& command) {
+void Format::add_to(App& command) {
     std::string titles;
     for (const auto& column : columns_) titles += fmt::format("\n    {:<9} {}", column.title, column.help);
     command
@@ -89,7 +91,6 @@ void Format::add_to(CLI::App& command) {
     command.add_flag("-n,--noheadings", no_headings_, "no line of headings");
     command.add_flag("-J,--json", json_, "print JSON");
     command.footer("Columns:" + titles);
-    command.callback([] {});
     command.parse_complete_callback([this] {
         if (!asked_.empty()) {
             if (asked_[0] == '+')
@@ -110,11 +111,10 @@ std::vector<std::size_t> Format::chosen() const {
         const auto found = std::find_if(columns_.begin(), columns_.end(), [&](const Column& column) {
             return same_title(column.title, title);
         });
-        if (found == columns_.end())
-            throw CLI::ValidationError(fmt::format("there is no column {}", escape(title)));
+        if (found == columns_.end()) throw UsageError(fmt::format("there is no column {}", escape(title)));
         indices.push_back(static_cast<std::size_t>(found - columns_.begin()));
     }
-    if (indices.empty()) throw CLI::ValidationError("no columns to show");
+    if (indices.empty()) throw UsageError("no columns to show");
     return indices;
 }
 

@@ -3,10 +3,11 @@
 // every command.
 #pragma once
 
+#include "app.hpp"
+
 #include <ipcns/moment.hpp>
 #include <ipcns/text.hpp>
 
-#include <CLI/CLI.hpp>
 #include <fmt/compile.h>
 #include <nlohmann/json.hpp>
 
@@ -149,7 +150,7 @@ public:
         : columns_(std::move(columns)), chosen_(std::move(standard)) {}
 
     /// Adds the options to a command.
-    void add_to(CLI::App& command);
+    void add_to(App& command);
 
     [[nodiscard]] bool json() const { return json_; }
     [[nodiscard]] bool headings() const { return !no_headings_; }

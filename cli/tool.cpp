@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the helper programs share: the way from words to a command and from an exception to an exit status, and
-// names of namespaces and users.
+// What the helper programs share: names of namespaces and users, keys and kinds.
 #include "tool.hpp"
-
-#include "help.hpp"
 
 #include <ipcns/text.hpp>
 
@@ -13,10 +10,8 @@
 #include <pwd.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <charconv>
 #include <cstdio>
-#include <memory>
 #include <set>
 
 namespace ipcns::cli {
@@ -122,44 +117,6 @@ const std::string& GroupNames::operator()(gid_t gid) {
         found->second = group != nullptr ? escape(group->gr_name) : std::to_string(gid);
     }
     return found->second;
-}
-
-int run_program(int argc, char** argv, std::initializer_list<Command> commands) {
-    int status = 0;
-    CLI::App program("", "ipcns");
-    program.require_subcommand(1);
-    program.formatter(std::make_shared<HelpFormatter>());
-    const std::string_view asked = argc > 1 ? argv[1] : "";
-    const bool known = std::any_of(commands.begin(), commands.end(),
-                                   [&](const Command& command) { return command.name == asked; });
-    for (const auto& command : commands) {
-        if (!known || command.name == asked) command.add(program, status);
-    }
-    try {
-        program.parse(argc, argv);
-    } catch (const CLI::CallForHelp& help) {
-        return program.exit(help);
-    } catch (const CLI::ParseError& error) {
-        const auto chosen = program.get_subcommands();
-        complain(escape(error.what()), fmt::format("ipcns {}--help tells more",
-                                                   chosen.empty() ? "" : chosen.front()->get_name() + " "));
-        return 2;
-    } catch (const UsageError& error) {
-        complain(error);
-        return 2;
-    } catch (const Error& error) {
-        complain(error);
-        return 1;
-    } catch (const std::exception& error) {
-        complain(error.what());
-        return 1;
-    }
-    // What could not be written was not done.
-    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-        complain(fmt::format("write to standard output: {}", std::generic_category().message(errno)));
-        return 1;
-    }
-    return status;
 }
 
 } // namespace ipcns::cli

@@ -2,6 +2,7 @@
 // What the helper programs share: how their commands are declared and run, and how they complain.
 #pragma once
 
+#include "app.hpp"
 #include "message.hpp"
 
 #include <ipcns/error.hpp>
@@ -10,9 +11,6 @@
 #include <ipcns/registry.hpp>
 #include <ipcns/sysv.hpp>
 
-#include <CLI/CLI.hpp>
-
-#include <initializer_list>
 #include <map>
 #include <string>
 #include <string_view>
@@ -20,38 +18,25 @@
 
 namespace ipcns::cli {
 
-/// Each adds its subcommand to the program; when it is chosen its callback does the work and leaves the exit
-/// status in @p status.
-using AddCommand = void (*)(CLI::App& program, int& status);
-/// By the name that it goes by: only the one that is asked for is declared, since that takes as long as the rest of a
-/// start.
-struct Command {
-    std::string_view name;
-    AddCommand add;
-};
 // of ipcns-names
-void add_create(CLI::App& program, int& status);
-void add_attach(CLI::App& program, int& status);
-void add_delete(CLI::App& program, int& status);
-void add_list(CLI::App& program, int& status);
-void add_pids(CLI::App& program, int& status);
-void add_identify(CLI::App& program, int& status);
-void add_monitor(CLI::App& program, int& status);
+void add_create(App& program, int& status);
+void add_attach(App& program, int& status);
+void add_delete(App& program, int& status);
+void add_list(App& program, int& status);
+void add_pids(App& program, int& status);
+void add_identify(App& program, int& status);
+void add_monitor(App& program, int& status);
 // of ipcns-objects
-void add_show(CLI::App& program, int& status);
-void add_limits(CLI::App& program, int& status);
-void add_clear(CLI::App& program, int& status);
-void add_make(CLI::App& program, int& status);
-void add_remove(CLI::App& program, int& status);
-void add_diff(CLI::App& program, int& status);
+void add_show(App& program, int& status);
+void add_limits(App& program, int& status);
+void add_clear(App& program, int& status);
+void add_make(App& program, int& status);
+void add_remove(App& program, int& status);
+void add_diff(App& program, int& status);
 // of ipcns-state
-void add_peek(CLI::App& program, int& status);
+void add_peek(App& program, int& status);
 // of ipcns-verify
-void add_verify(CLI::App& program, int& status);
-
-/// The main() of a helper program: does the command that the words ask for, and says what went wrong.
-/// @return the exit status: 0 done, 1 failed, 2 wrong usage, or what the command chose
-int run_program(int argc, char** argv, std::initializer_list<Command> commands);
+void add_verify(App& program, int& status);
 
 /// Asks a person: true when the answer on standard input begins with y. False without asking where standard input or
 /// standard error is no terminal.

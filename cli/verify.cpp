@@ -296,7 +296,7 @@ std::string channel_list() {
 
 } // namespace
 
-void add_verify(CLI::App& program, int& status) {
+void add_verify(App& program, int& status) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "verify",

@@ -5,18 +5,8 @@
 #include "error.hpp"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 namespace ipcns {
-
-void Fd::reset(int raw) noexcept {
-    if (fd_ >= 0) {
-        const int saved = errno;
-        ::close(fd_);
-        errno = saved;
-    }
-    fd_ = raw;
-}
 
 Fd Fd::duplicate() const {
     const int copy = ::fcntl(fd_, F_DUPFD_CLOEXEC, 3);

@@ -853,12 +853,7 @@ Fd open_shared_folder() {
 
 void detail::posix_call_failed(const char* what) { fail(what); }
 
-PosixQueue PosixQueue::open(const std::string& name, Access access) {
-    // The kernel refuses what is no name, too (but never sees what stands behind a null byte). So what is wrong with it
-    // is only looked for then.
-    if (name.find('\0') != std::string::npos) (void)checked(Kind::queue, name);
-    Fd queue = open_queue(name, static_cast<int>(access));
-    if (queue) return PosixQueue(std::move(queue));
+void detail::queue_not_opened(const std::string& name) {
     const int number = errno;
     (void)checked(Kind::queue, name);
     if (number == ENOSYS) fail(ENODEV, doing("open", Kind::queue, name), no_queues_here);

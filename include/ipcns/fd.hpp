@@ -5,6 +5,9 @@
 #include <ipcns/error.hpp>
 #include <ipcns/export.hpp>
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <utility>
 
 namespace ipcns {
@@ -32,7 +35,14 @@ public:
     /// Gives the descriptor up: the caller must close it.
     [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
     /// Closes what is owned and takes @p raw instead. errno is left as it was.
-    void reset(int raw = -1) noexcept;
+    void reset(int raw = -1) noexcept {
+        if (fd_ >= 0) {
+            const int saved = errno;
+            ::close(fd_);
+            errno = saved;
+        }
+        fd_ = raw;
+    }
     /// A second descriptor for the same open file (close-on-exec).
     /// @throws Error when the process has no descriptors left (EMFILE).
     [[nodiscard]] Fd duplicate() const;

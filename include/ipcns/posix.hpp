@@ -312,6 +312,8 @@ namespace detail {
 
 /// Throws Error for a call that has just failed with errno. Text: "send to a POSIX queue".
 [[noreturn]] IPCNS_API void posix_call_failed(const char* what);
+/// Throws what is wrong with the name of a queue, or Error for mq_open(3) that has just failed with errno.
+[[noreturn]] IPCNS_API void queue_not_opened(const std::string& name);
 
 /// A deadline of long ago: what waits until then does not wait.
 inline constexpr timespec at_once{0, 0};
@@ -371,7 +373,14 @@ public:
 
     /// Opens a queue of the calling thread's namespace.
     /// @throws UsageError when it is no name for a queue; Error ENOENT, EACCES, ENODEV without queues in the kernel
-    [[nodiscard]] static PosixQueue open(const std::string& name, Access access = Access::both);
+    [[nodiscard]] static PosixQueue open(const std::string& name, Access access = Access::both) {
+        // The kernel refuses what is no name, too, but never sees what stands behind a null byte.
+        if (name.find('\0') == std::string::npos) {
+            if (Fd queue(::mq_open(name.c_str(), static_cast<int>(access) | O_CLOEXEC)); queue)
+                return PosixQueue(std::move(queue));
+        }
+        detail::queue_not_opened(name);
+    }
     /// Opens one of the namespace that @p folder shows: any that mount_queues() was called in.
     [[nodiscard]] static PosixQueue open(int folder, const std::string& name, Access access = Access::both);
     /// Makes one as make_posix_queue() does, and opens it, or the one that exists, for both.
