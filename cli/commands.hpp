@@ -27,6 +27,9 @@ inline constexpr Command commands[] = {
     {"diff", "ipcns-objects", "compare two processes or what two namespaces hold"},
     {"clear", "ipcns-objects", "remove everything from a named namespace"},
     {"peek", "ipcns-state", "look into a queue, semaphores or shared memory; take nothing"},
+    {"save", "ipcns-state", "save everything in a namespace to a file"},
+    {"restore", "ipcns-state", "make a namespace again from such a file"},
+    {"clone", "ipcns-state", "copy a namespace with everything in it"},
     {"verify", "ipcns-verify", "try what gets through between two namespaces"},
 };
 

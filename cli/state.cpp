@@ -4,5 +4,6 @@
 
 int main(int argc, char** argv) {
     using namespace ipcns::cli;
-    return run_program(argc, argv, {{"peek", add_peek}});
+    return run_program(
+        argc, argv, {{"peek", add_peek}, {"save", add_save}, {"restore", add_restore}, {"clone", add_clone}});
 }

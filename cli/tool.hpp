@@ -35,6 +35,9 @@ void add_remove(App& program, int& status);
 void add_diff(App& program, int& status);
 // of ipcns-state
 void add_peek(App& program, int& status);
+void add_save(App& program, int& status);
+void add_restore(App& program, int& status);
+void add_clone(App& program, int& status);
 // of ipcns-verify
 void add_verify(App& program, int& status);
 

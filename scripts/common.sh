@@ -18,6 +18,9 @@ build_needs=(
     'libcli11-dev=CLI/CLI.hpp'
     'libfmt-dev=fmt/core.h'
     'nlohmann-json3-dev=nlohmann/json.hpp'
+    'libarchive-dev=archive.h'
+    'libzstd-dev=zstd.h'
+    'libxxhash-dev=xxhash.h'
     'libbpf-dev=bpf/libbpf.h'
     'util-linux=ipcmk'
 )

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// ipcns save: a namespace into a file.
+#include "progress.hpp"
+#include "snapshots.hpp"
+
+#include <ipcns/text.hpp>
+
+#include <fmt/core.h>
+
+#include <unistd.h>
+
+#include <charconv>
+#include <csignal>
+#include <memory>
+
+namespace ipcns::cli {
+namespace {
+
+struct Options {
+    std::string target;
+    std::string file;
+    SaveWords words;
+    std::string zstd;
+    bool verbose = false;
+};
+
+void save(const Options& options) {
+    SaveOptions how = options.words.options();
+    if (!options.zstd.empty()) {
+        int level = 0;
+        const char* const end = options.zstd.data() + options.zstd.size();
+        const auto parsed = std::from_chars(options.zstd.data(), end, level);
+        if (parsed.ec != std::errc() || parsed.ptr != end) throw UsageError("zstd has the levels 1 to 19");
+        how.zstd = level;
+    }
+    const bool to_output = options.file == "-";
+    if (to_output && ::isatty(STDOUT_FILENO) == 1)
+        throw UsageError("a snapshot is nothing for a terminal",
+                         "give a file, or a pipe: ipcns save db - | ...");
+    const Place place = resolve(Target::parse(options.target));
+    // A reader that goes is an error with a message, and no signal.
+    (void)std::signal(SIGPIPE, SIG_IGN);
+    SaveReport report;
+    {
+        ProgressLine line("saving");
+        how.progress = line.function();
+        report = to_output ? ipcns::save(place, STDOUT_FILENO, how)
+                           : ipcns::save(place, std::filesystem::path(options.file), how);
+    }
+    print_notes(report.notes, options.verbose);
+    if (options.verbose)
+        fmt::print(stderr, "ipcns: saved {}; {} written\n", save_in_words(report),
+                   format_size(report.written));
+}
+
+} // namespace
+
+void add_save(App& program, int& /*status*/) {
+    auto options = std::make_shared<Options>();
+    auto* command = program.add_subcommand(
+        "save",
+        "Save everything in the namespace TARGET to FILE: the objects of all six kinds with their contents, and the limits.\n"
+        "The processes inside are held still meanwhile, and none of them can tell. FILE appears whole or not at all.");
+    command->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, self or host")
+        ->required();
+    command->add_option("FILE", options->file, "where to; - is standard output")->required();
+    options->words.add_to(*command);
+    command
+        ->add_option("--zstd", options->zstd,
+                     "compress, at this LEVEL from 1 (fast) to 19 (small); without one: 3")
+        ->type_name("LEVEL")
+        ->or_alone("3");
+    command->add_flag("-v,--verbose", options->verbose,
+                      "say what was saved, and how long processes were held");
+    command->footer("Examples:\n  ipcns save db db.ipcns\n  ipcns save db - | ssh host ipcns restore - db");
+    command->callback([options] { save(*options); });
+}
+
+} // namespace ipcns::cli

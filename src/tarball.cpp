@@ -1,0 +1,548 @@
+// SPDX-License-Identifier: Apache-2.0
+// A snapshot as a tar file, written and read in one go. Leans on libarchive's pax format, which knows sparse files (GNU
+// 1.0, as GNU tar does); on zstd, used directly since libarchive's filter has but one thread; on XXH3 (128 bits), which
+// is faster than memory.
+//
+// Members follow each other in the order of the manifest, and their names follow from it: a file that has others, or in
+// another order, is refused, and no path is ever taken from one.
+#include "tarball.hpp"
+
+#include "error.hpp"
+
+#include <ipcns/fd.hpp>
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <xxhash.h>
+#include <zstd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <limits>
+#include <thread>
+
+namespace ipcns {
+namespace {
+
+[[noreturn]] void damaged(const std::string& why) {
+    fail(EBADMSG, "read the snapshot: " + why, "the file is damaged, or was made by something else");
+}
+
+std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+// The head of a message in a member: its type or priority and its length, little end first.
+constexpr std::size_t head_size = 16;
+
+void put_number(std::byte* to, std::uint64_t number) {
+    for (std::size_t i = 0; i < 8; ++i) to[i] = static_cast<std::byte>(number >> (8 * i));
+}
+std::uint64_t get_number(const std::byte* from) {
+    std::uint64_t number = 0;
+    for (std::size_t i = 0; i < 8; ++i) number |= static_cast<std::uint64_t>(from[i]) << (8 * i);
+    return number;
+}
+
+// What a member's sum is made from: the bytes that are stored, then, if these are not all, where they belong.
+class Summing {
+public:
+    Summing() : state_(XXH3_createState()) {
+        if (!state_) throw std::bad_alloc();
+    }
+    void begin(std::uint64_t size) {
+        size_ = size;
+        extents_.clear();
+        XXH3_128bits_reset(state_.get());
+    }
+    void add(std::uint64_t offset, std::span<const std::byte> data) {
+        if (data.empty()) return;
+        if (!extents_.empty() && extents_.back().end() == offset)
+            extents_.back().length += data.size();
+        else
+            extents_.push_back({offset, data.size()});
+        XXH3_128bits_update(state_.get(), data.data(), data.size());
+    }
+    [[nodiscard]] std::uint64_t stored() const {
+        std::uint64_t sum = 0;
+        for (const auto& extent : extents_) sum += extent.length;
+        return sum;
+    }
+    [[nodiscard]] std::string end() {
+        const bool whole = stored() == size_;
+        for (const auto& extent : extents_) {
+            if (whole) break;
+            std::array<std::byte, 16> place;
+            put_number(place.data(), extent.offset);
+            put_number(place.data() + 8, extent.length);
+            XXH3_128bits_update(state_.get(), place.data(), place.size());
+        }
+        XXH128_canonical_t canonical;
+        XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state_.get()));
+        std::string text;
+        for (const unsigned char byte : canonical.digest) {
+            constexpr std::string_view digits = "0123456789abcdef";
+            text += digits[byte >> 4U];
+            text += digits[byte & 15U];
+        }
+        return text;
+    }
+
+private:
+    struct Free {
+        void operator()(XXH3_state_t* state) const noexcept { (void)XXH3_freeState(state); }
+    };
+    std::unique_ptr<XXH3_state_t, Free> state_;
+    std::uint64_t size_ = 0;
+    std::vector<Extent> extents_;
+};
+
+// libarchive wants holes to be "written", too, and looks at nothing of them.
+class Nothing {
+public:
+    Nothing() {
+        for (size_ = std::size_t{1} << 40; size_ >= 4096; size_ /= 2) {
+            start_ = ::mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            if (start_ != MAP_FAILED) return;
+        }
+        fail("reserve addresses");
+    }
+    ~Nothing() { ::munmap(start_, size_); }
+    Nothing(const Nothing&) = delete;
+    Nothing& operator=(const Nothing&) = delete;
+    void skip(archive* to, std::uint64_t length) {
+        while (length > 0) {
+            const auto piece = static_cast<std::size_t>(std::min<std::uint64_t>(length, size_));
+            if (::archive_write_data(to, start_, piece) != static_cast<la_ssize_t>(piece))
+                fail(EIO, std::string("write the snapshot: ") + ::archive_error_string(to));
+            length -= piece;
+        }
+    }
+
+private:
+    void* start_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+} // namespace
+
+void CloseArchive::operator()(archive* open) const noexcept { (void)::archive_free(open); }
+
+// ---- Writing -----------------------------------------------------------------------------------------------------
+
+// Where the archive goes: small pieces are gathered, large ones go as they are.
+class TarWriter::Output {
+public:
+    Output(int fd, std::optional<int> level) : fd_(fd) {
+        if (!level) return;
+        zstd_.reset(::ZSTD_createCCtx());
+        if (!zstd_) throw std::bad_alloc();
+        set(ZSTD_c_compressionLevel, *level);
+        set(ZSTD_c_checksumFlag, 1);
+        const auto threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, 16U));
+        // A library without threads takes none, and does the work itself.
+        (void)::ZSTD_CCtx_setParameter(zstd_.get(), ZSTD_c_nbWorkers, threads);
+    }
+
+    void put(const void* data, std::size_t length) {
+        if (zstd_)
+            compress({data, length, 0}, ZSTD_e_continue);
+        else
+            gather(data, length);
+    }
+    void finish() {
+        if (zstd_) compress({nullptr, 0, 0}, ZSTD_e_end);
+        flush();
+    }
+    [[nodiscard]] std::uint64_t written() const noexcept { return written_; }
+    std::exception_ptr failed; // libarchive is C: what is thrown must not pass through it
+
+private:
+    struct Free {
+        void operator()(ZSTD_CCtx* context) const noexcept { (void)::ZSTD_freeCCtx(context); }
+    };
+
+    void set(ZSTD_cParameter parameter, int value) {
+        if (::ZSTD_isError(::ZSTD_CCtx_setParameter(zstd_.get(), parameter, value)) != 0)
+            throw UsageError("zstd has no level " + std::to_string(value));
+    }
+
+    void compress(ZSTD_inBuffer in, ZSTD_EndDirective how) {
+        for (;;) {
+            if (compressed_.empty()) compressed_.resize(::ZSTD_CStreamOutSize());
+            ZSTD_outBuffer out{compressed_.data(), compressed_.size(), 0};
+            const std::size_t left = ::ZSTD_compressStream2(zstd_.get(), &out, &in, how);
+            if (::ZSTD_isError(left) != 0)
+                fail(EIO, std::string("compress the snapshot: ") + ::ZSTD_getErrorName(left));
+            gather(out.dst, out.pos);
+            if (how == ZSTD_e_end ? left == 0 : in.pos == in.size) return;
+        }
+    }
+
+    void gather(const void* data, std::size_t length) {
+        constexpr std::size_t large = std::size_t{64} << 10;
+        if (length < large && gathered_.size() + length <= 4 * large) {
+            const auto* const start = static_cast<const std::byte*>(data);
+            gathered_.insert(gathered_.end(), start, start + length);
+            return;
+        }
+        flush();
+        write_out(static_cast<const std::byte*>(data), length);
+    }
+
+    void flush() {
+        write_out(gathered_.data(), gathered_.size());
+        gathered_.clear();
+    }
+
+    void write_out(const std::byte* data, std::size_t length) {
+        while (length > 0) {
+            const ssize_t done = ::write(fd_, data, length);
+            if (done < 0 && errno == EINTR) continue;
+            if (done < 0) fail("write the snapshot", errno == EPIPE ? "its reader has gone" : "");
+            data += done;
+            length -= static_cast<std::size_t>(done);
+            written_ += static_cast<std::uint64_t>(done);
+        }
+    }
+
+    int fd_;
+    std::unique_ptr<ZSTD_CCtx, Free> zstd_;
+    std::vector<char> compressed_;
+    std::vector<std::byte> gathered_;
+    std::uint64_t written_ = 0;
+};
+
+class TarWriter::Sum : public Summing {};
+
+TarWriter::TarWriter(int output, std::optional<int> zstd)
+    : output_(std::make_unique<Output>(output, zstd)),
+      sum_(std::make_unique<Sum>()),
+      archive_(::archive_write_new()) {
+    if (!archive_) throw std::bad_alloc();
+    const auto put = [](archive* /*a*/, void* data, const void* buffer, std::size_t length) -> la_ssize_t {
+        auto* const to = static_cast<Output*>(data);
+        try {
+            to->put(buffer, length);
+            return static_cast<la_ssize_t>(length);
+        } catch (...) {
+            to->failed = std::current_exception();
+            return -1;
+        }
+    };
+    ::archive_write_set_format_pax(archive_.get());
+    ::archive_write_set_bytes_per_block(archive_.get(), 0); // Output gathers
+    if (::archive_write_open(archive_.get(), output_.get(), nullptr, put, nullptr) != ARCHIVE_OK)
+        fail(ENOMEM, "begin a tar file");
+}
+
+TarWriter::~TarWriter() {
+    // What was not finished is not to be ended as if it were.
+    if (archive_) (void)::archive_write_fail(archive_.get());
+}
+
+std::uint64_t TarWriter::written() const noexcept { return output_->written(); }
+
+void TarWriter::begin_member(const std::string& name, std::uint64_t size, std::span<const Extent> extents) {
+    struct FreeEntry {
+        void operator()(archive_entry* entry) const noexcept { ::archive_entry_free(entry); }
+    };
+    const std::unique_ptr<archive_entry, FreeEntry> entry(::archive_entry_new());
+    if (!entry) throw std::bad_alloc();
+    ::archive_entry_set_pathname(entry.get(), name.c_str());
+    ::archive_entry_set_filetype(entry.get(), AE_IFREG);
+    ::archive_entry_set_perm(entry.get(), 0600);
+    ::archive_entry_set_size(entry.get(), static_cast<la_int64_t>(size));
+    if (snapshot_->made)
+        ::archive_entry_set_mtime(entry.get(), snapshot_->made->time_since_epoch().count(), 0);
+    for (const auto& extent : extents)
+        ::archive_entry_sparse_add_entry(entry.get(), static_cast<la_int64_t>(extent.offset),
+                                         static_cast<la_int64_t>(extent.length));
+    member_ = name;
+    size_ = size;
+    at_ = stored_ = 0;
+    sum_->begin(size);
+    if (::archive_write_header(archive_.get(), entry.get()) != ARCHIVE_OK) {
+        if (output_->failed) std::rethrow_exception(output_->failed);
+        fail(EIO, "write the snapshot: " + std::string(::archive_error_string(archive_.get())));
+    }
+}
+
+void TarWriter::put(std::span<const std::byte> data) {
+    if (data.empty()) return;
+    sum_->add(at_, data);
+    at_ += data.size();
+    stored_ += data.size();
+    if (::archive_write_data(archive_.get(), data.data(), data.size()) ==
+        static_cast<la_ssize_t>(data.size()))
+        return;
+    if (output_->failed) std::rethrow_exception(output_->failed);
+    fail(EIO, "write the snapshot: " + std::string(::archive_error_string(archive_.get())));
+}
+
+void TarWriter::finish_member() {
+    if (at_ != size_)
+        fail(EAGAIN, "save " + member_ + ": there is less of it than there was a moment ago",
+             "something inside went on; save again");
+    if (::archive_write_finish_entry(archive_.get()) != ARCHIVE_OK) {
+        if (output_->failed) std::rethrow_exception(output_->failed);
+        fail(EIO, "write the snapshot: " + std::string(::archive_error_string(archive_.get())));
+    }
+    sums_.push_back({member_, stored_, sum_->end()});
+}
+
+void TarWriter::whole_member(const std::string& name, const std::string& text) {
+    begin_member(name, text.size(), {});
+    put(bytes_of(text));
+    finish_member();
+}
+
+void TarWriter::begin(const Snapshot& snapshot) {
+    snapshot_ = &snapshot;
+    whole_member(manifest_member, manifest_text(snapshot));
+}
+
+void TarWriter::begin_memory(Kind kind, std::size_t index, std::span<const Extent> extents) {
+    const std::uint64_t size =
+        kind == Kind::shm ? snapshot_->shm[index].record.bytes : snapshot_->pshm[index].bytes;
+    begin_member(member_name(*snapshot_, kind, index), size, extents);
+}
+
+void TarWriter::bytes(std::uint64_t offset, std::span<const std::byte> data) {
+    if (offset != at_) {
+        Nothing().skip(archive_.get(), offset - at_);
+        at_ = offset;
+    }
+    put(data);
+}
+
+void TarWriter::end_memory() {
+    if (at_ != size_) {
+        Nothing().skip(archive_.get(), size_ - at_);
+        at_ = size_;
+    }
+    finish_member();
+}
+
+void TarWriter::begin_messages(Kind kind, std::size_t index, std::uint64_t count, std::uint64_t bytes) {
+    begin_member(member_name(*snapshot_, kind, index), bytes + count * head_size, {});
+}
+
+void TarWriter::message(std::int64_t type, std::span<const std::byte> text) {
+    if (head_size + text.size() > size_ - at_)
+        fail(EAGAIN, "save " + member_ + ": there is more in it than there was a moment ago",
+             "something inside went on; save again");
+    std::array<std::byte, head_size> head;
+    put_number(head.data(), static_cast<std::uint64_t>(type));
+    put_number(head.data() + 8, text.size());
+    put(head);
+    put(text);
+}
+
+void TarWriter::end_messages() { finish_member(); }
+
+void TarWriter::end(const SnapshotEnd& end) {
+    SnapshotEnd all = end;
+    all.members = sums_;
+    whole_member(end_member, end_text(all));
+    if (::archive_write_close(archive_.get()) != ARCHIVE_OK) {
+        if (output_->failed) std::rethrow_exception(output_->failed);
+        fail(EIO, "write the snapshot: " + std::string(::archive_error_string(archive_.get())));
+    }
+    output_->finish();
+    archive_.reset();
+}
+
+// ---- Reading -----------------------------------------------------------------------------------------------------
+
+class TarReader::Input {
+public:
+    explicit Input(int fd) : fd_(fd), buffer_(std::size_t{1} << 20) {}
+    la_ssize_t more(const void** data) {
+        *data = buffer_.data();
+        for (;;) {
+            const ssize_t length = ::read(fd_, buffer_.data(), buffer_.size());
+            if (length >= 0) return length;
+            if (errno == EINTR) continue;
+            error = errno;
+            return -1;
+        }
+    }
+    int error = 0;
+
+private:
+    int fd_;
+    std::vector<std::byte> buffer_;
+};
+
+TarReader::TarReader(int input) : input_(std::make_unique<Input>(input)), archive_(::archive_read_new()) {
+    if (!archive_) throw std::bad_alloc();
+    ::archive_read_support_format_tar(archive_.get());
+    ::archive_read_support_filter_zstd(archive_.get());
+    const auto more = [](archive* /*a*/, void* data, const void** buffer) {
+        return static_cast<Input*>(data)->more(buffer);
+    };
+    if (::archive_read_open(archive_.get(), input_.get(), nullptr, more, nullptr) != ARCHIVE_OK)
+        damaged("it is no tar file");
+    if (next_member() != manifest_member) damaged("it does not begin with a manifest");
+    snapshot_ = parse_manifest(read_whole(manifest_member));
+}
+
+TarReader::~TarReader() = default;
+
+// The name of the next member, or nothing at the end.
+std::string TarReader::next_member() {
+    archive_entry* entry = nullptr;
+    const int result = ::archive_read_next_header(archive_.get(), &entry);
+    if (input_->error != 0) fail(input_->error, "read the snapshot");
+    if (result == ARCHIVE_EOF) return {};
+    if (result != ARCHIVE_OK) damaged("it is no tar file, or ends too early");
+    const char* const name = ::archive_entry_pathname(entry);
+    if (name == nullptr || *name == '\0') damaged("a member has no name");
+    if (::archive_entry_filetype(entry) != AE_IFREG || ::archive_entry_hardlink(entry) != nullptr ||
+        ::archive_entry_symlink(entry) != nullptr)
+        damaged("a member is no plain file");
+    if (::archive_entry_size_is_set(entry) == 0 || ::archive_entry_size(entry) < 0)
+        damaged("a member has no size");
+    size_ = static_cast<std::uint64_t>(::archive_entry_size(entry));
+    return name;
+}
+
+bool TarReader::next_block(std::uint64_t& offset, std::span<const std::byte>& data) {
+    for (;;) {
+        const void* start = nullptr;
+        std::size_t length = 0;
+        la_int64_t place = 0;
+        const int result = ::archive_read_data_block(archive_.get(), &start, &length, &place);
+        if (input_->error != 0) fail(input_->error, "read the snapshot");
+        if (result == ARCHIVE_EOF) return false;
+        if (result != ARCHIVE_OK) damaged("it ends too early, or its compressed data is damaged");
+        if (length == 0) continue;
+        offset = static_cast<std::uint64_t>(place);
+        if (place < 0 || offset > size_ || length > size_ - offset)
+            damaged("a member is larger than it says");
+        data = {static_cast<const std::byte*>(start), length};
+        return true;
+    }
+}
+
+std::string TarReader::read_whole(const std::string& name) {
+    if (size_ > most_manifest_bytes) damaged("its " + name + " is too large");
+    Summing sum;
+    sum.begin(size_);
+    std::string text;
+    std::uint64_t offset = 0;
+    for (std::span<const std::byte> data; next_block(offset, data);) {
+        if (offset != text.size()) damaged("its " + name + " has holes");
+        sum.add(offset, data);
+        text.append(reinterpret_cast<const char*>(data.data()), data.size());
+    }
+    if (text.size() != size_) damaged("it ends too early");
+    sums_.push_back({name, text.size(), sum.end()});
+    return text;
+}
+
+void TarReader::tell() {
+    if (progress_ != nullptr && *progress_) (*progress_)({contents_, all_});
+}
+
+void TarReader::read_memory(Kind kind, std::size_t index, Receiver& to) {
+    const std::uint64_t size =
+        kind == Kind::shm ? snapshot_.shm[index].record.bytes : snapshot_.pshm[index].bytes;
+    if (size_ != size)
+        damaged("the size of " + object_name(snapshot_, kind, index).text() + " is not the one it says");
+    Summing sum;
+    sum.begin(size);
+    to.begin_memory(kind, index, {});
+    std::uint64_t offset = 0, reached = 0;
+    for (std::span<const std::byte> data; next_block(offset, data);) {
+        if (offset < reached) damaged("a member goes backwards");
+        reached = offset + data.size();
+        sum.add(offset, data);
+        to.bytes(offset, data);
+        contents_ += data.size();
+        tell();
+    }
+    to.end_memory();
+    sums_.push_back({member_name(snapshot_, kind, index), sum.stored(), sum.end()});
+}
+
+void TarReader::read_messages(Kind kind, std::size_t index, Receiver& to) {
+    const auto name = member_name(snapshot_, kind, index);
+    const std::uint64_t count =
+        kind == Kind::msg ? snapshot_.msg[index].messages : *snapshot_.mq[index].messages;
+    // POSIX: as much as the queue takes. System V: there is no limit but an int's.
+    const std::uint64_t longest =
+        kind == Kind::mq ? *snapshot_.mq[index].message_size : std::uint64_t{std::numeric_limits<int>::max()};
+    const std::int64_t lowest = kind == Kind::mq ? 0 : 1;
+    const std::int64_t highest = kind == Kind::mq ? 32767 : std::numeric_limits<long>::max();
+    Summing sum;
+    sum.begin(size_);
+    to.begin_messages(kind, index, count, 0);
+    std::vector<std::byte> waiting; // the beginning of a message whose rest is yet to come
+    std::uint64_t offset = 0, reached = 0, seen = 0;
+    for (std::span<const std::byte> data; next_block(offset, data);) {
+        if (offset != reached) damaged("a member has holes");
+        reached += data.size();
+        sum.add(offset, data);
+        waiting.insert(waiting.end(), data.begin(), data.end());
+        std::size_t at = 0;
+        while (waiting.size() - at >= head_size) {
+            const auto type = static_cast<std::int64_t>(get_number(&waiting[at]));
+            const std::uint64_t length = get_number(&waiting[at] + 8);
+            if (type < lowest || type > highest || length > longest || length > size_)
+                damaged("a message of " + object_name(snapshot_, kind, index).text() + " makes no sense");
+            if (waiting.size() - at - head_size < length) break;
+            to.message(type, std::span(waiting).subspan(at + head_size, length));
+            at += head_size + length;
+            ++seen;
+        }
+        waiting.erase(waiting.begin(), waiting.begin() + static_cast<std::ptrdiff_t>(at));
+        contents_ += data.size();
+        tell();
+    }
+    if (!waiting.empty() || reached != size_ || (!snapshot_.live && seen != count))
+        damaged("the messages of " + object_name(snapshot_, kind, index).text() + " are not those it says");
+    to.end_messages();
+    sums_.push_back({name, reached, sum.end()});
+}
+
+std::uint64_t TarReader::feed(Receiver& to, const ProgressFunction& progress) {
+    progress_ = &progress;
+    for (const auto& record : snapshot_.msg) all_ += record.bytes;
+    for (const auto& [record, huge] : snapshot_.shm)
+        all_ += record.removed ? 0 : record.resident.value_or(record.bytes) + record.swapped.value_or(0);
+    for (const auto& record : snapshot_.mq) all_ += record.bytes.value_or(0);
+    for (const auto& record : snapshot_.pshm) all_ += record.allocated;
+    to.begin(snapshot_);
+    for (const Kind kind : kinds_with_members) {
+        for (std::size_t index = 0; index < count_of(snapshot_, kind); ++index) {
+            if (!has_member(snapshot_, kind, index)) continue;
+            const std::string name = next_member();
+            if (name.empty()) damaged("it ends too early");
+            if (name != member_name(snapshot_, kind, index))
+                damaged("it has members that do not belong there");
+            if (kind == Kind::shm || kind == Kind::pshm)
+                read_memory(kind, index, to);
+            else
+                read_messages(kind, index, to);
+        }
+    }
+    const auto sums = sums_;
+    const std::string name = next_member();
+    if (name.empty()) damaged("it ends too early");
+    if (name != end_member) damaged("it has members that do not belong there");
+    const SnapshotEnd end = parse_end(read_whole(end_member));
+    if (end.members != sums) {
+        for (std::size_t i = 0; i < std::min(sums.size(), end.members.size()); ++i) {
+            if (end.members[i] != sums[i]) damaged("the checksum of " + sums[i].name + " is another one");
+        }
+        damaged("its list of checksums is not complete");
+    }
+    if (!next_member().empty()) damaged("something comes after its end");
+    to.end(end);
+    return contents_;
+}
+
+} // namespace ipcns

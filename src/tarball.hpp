@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// A snapshot as a tar file: docs/snapshot-format.md.
+#pragma once
+
+#include "flow.hpp"
+
+#include <ipcns/snapshot.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+struct archive;
+
+namespace ipcns {
+
+struct CloseArchive {
+    void operator()(archive* open) const noexcept;
+};
+using Archive = std::unique_ptr<archive, CloseArchive>;
+
+/// Writes one to a descriptor, as it comes.
+class TarWriter : public Receiver {
+public:
+    /// @param output where it is written to, by write(2); not owned
+    /// @param zstd   the level of compression, if there is to be one
+    TarWriter(int output, std::optional<int> zstd);
+    ~TarWriter() override;
+
+    void begin(const Snapshot& snapshot) override;
+    void begin_memory(Kind kind, std::size_t index, std::span<const Extent> extents) override;
+    void bytes(std::uint64_t offset, std::span<const std::byte> data) override;
+    void end_memory() override;
+    void begin_messages(Kind kind, std::size_t index, std::uint64_t count, std::uint64_t bytes) override;
+    void message(std::int64_t type, std::span<const std::byte> text) override;
+    void end_messages() override;
+    void end(const SnapshotEnd& end) override;
+
+    /// Bytes written so far.
+    [[nodiscard]] std::uint64_t written() const noexcept;
+
+private:
+    class Output;
+    class Sum;
+    void begin_member(const std::string& name, std::uint64_t size, std::span<const Extent> extents);
+    void put(std::span<const std::byte> data);
+    void finish_member();
+    void whole_member(const std::string& name, const std::string& text);
+
+    std::unique_ptr<Output> output_;
+    std::unique_ptr<Sum> sum_;
+    Archive archive_;
+    const Snapshot* snapshot_ = nullptr;
+    std::string member_;
+    std::uint64_t size_ = 0;
+    std::uint64_t at_ = 0; // in the member
+    std::uint64_t stored_ = 0;
+    std::vector<MemberSum> sums_;
+};
+
+/// Reads one that may come from a stranger.
+class TarReader {
+public:
+    /// Reads the manifest.
+    /// @param input read(2) from where it stands; not owned
+    /// @throws Error EBADMSG, ENOTSUP
+    explicit TarReader(int input);
+    ~TarReader();
+    TarReader(const TarReader&) = delete;
+    TarReader& operator=(const TarReader&) = delete;
+
+    [[nodiscard]] const Snapshot& snapshot() const noexcept { return snapshot_; }
+    /// Gives everything behind the manifest to a receiver: its begin() comes first. The sums are compared with the
+    /// file's before its end() is called.
+    /// @return bytes of contents
+    std::uint64_t feed(Receiver& to, const ProgressFunction& progress);
+
+private:
+    class Input;
+    std::string next_member();
+    std::string read_whole(const std::string& name);
+    bool next_block(std::uint64_t& offset, std::span<const std::byte>& data);
+    void read_memory(Kind kind, std::size_t index, Receiver& to);
+    void read_messages(Kind kind, std::size_t index, Receiver& to);
+    void tell();
+
+    std::unique_ptr<Input> input_;
+    Archive archive_;
+    Snapshot snapshot_;
+    std::vector<MemberSum> sums_;
+    std::uint64_t size_ = 0; // of the member that is being read
+    std::uint64_t contents_ = 0, all_ = 0;
+    const ProgressFunction* progress_ = nullptr;
+};
+
+} // namespace ipcns
