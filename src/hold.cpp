@@ -392,6 +392,7 @@ bool Hold::Grip::meet_all() {
             if (++told % 16 == 0) sweep();
         }
         sweep();
+        check_time();
     }
     return news;
 }
@@ -586,6 +587,7 @@ void Hold::Grip::serve() {
 
 void Hold::Grip::run() noexcept {
     tracer_ = ::getpid();
+    ::setpgid(0, 0);                     // what stops or ends all of a job is not for this
     ::prctl(PR_SET_PDEATHSIG, SIGRTMAX); // which is blocked, as all are: see orphaned()
     std::exception_ptr thrown;
     try {
