@@ -1353,7 +1353,7 @@ TEST(Hold, WhoReplacesItselfByExecWithManyThreads) {
                 return 1;
             });
         }
-        for (int round = 0; round < 100; ++round) {
+        for (int round = 0; round < 30; ++round) {
             Hold hold = Hold::still(here());
             EXPECT_NO_THROW(hold.check());
             hold.release();
