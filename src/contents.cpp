@@ -13,6 +13,8 @@
 
 #include "error.hpp"
 
+#include <ipcns/limits.hpp>
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -41,12 +43,13 @@ std::uint64_t whole_pages(std::uint64_t bytes) {
 }
 
 [[noreturn]] void refuse(const Error& error) {
-    switch (error.code().value()) {
-    case EACCES: throw Unreadable("only who may read it learns what is in it");
+    const int number = error.code().value();
+    switch (number) {
+    case EACCES: throw Unreadable("only who may read it learns what is in it", number);
     case ENOENT:
     case EINVAL:
-    case EIDRM: throw Unreadable("it went away meanwhile");
-    default: throw Unreadable(error.what());
+    case EIDRM: throw Unreadable("it went away meanwhile", number);
+    default: throw Unreadable(error.what(), number);
     }
 }
 
@@ -191,6 +194,8 @@ std::unique_ptr<Contents> contents_of(const Namespace& ipc, const SegmentRecord&
                     "the limit shm_rmid_forced would have it removed, if it were attached for a look");
             attached.emplace(ReadOnlySegment::attach(*now));
         });
+    } catch (const Unreadable&) {
+        throw;
     } catch (const Error& error) {
         refuse(error);
     }
@@ -206,6 +211,16 @@ std::unique_ptr<Contents> contents_of(const Namespace& ipc, const SegmentRecord&
     if (found->huge_page != 0)
         throw Unreadable("it is made of huge pages, of which only root can tell what was never written");
     return std::make_unique<MappedContents>(std::move(*attached));
+}
+
+std::unique_ptr<Contents> contents_of(const Namespace& ipc, const SegmentRecord& segment) {
+    const bool forced = ipc.call([] {
+        const auto limits = read_limits();
+        return std::any_of(limits.begin(), limits.end(), [](const Limit& limit) {
+            return std::string_view(limit.key->name) == "shm_rmid_forced" && limit.value != "0";
+        });
+    });
+    return contents_of(ipc, segment, maps::segment_file_systems(), forced);
 }
 
 std::unique_ptr<Contents> contents_of(int folder, const SharedMemoryRecord& memory) {
