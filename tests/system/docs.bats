@@ -109,10 +109,9 @@ fish_options() { # COMMAND
 
 # The table of a command, with something in it.
 table_of() { # COMMAND ARGUMENT...
+    # shellcheck disable=SC2016 # for the inner shells
     case $1 in
-    # shellcheck disable=SC2016 # for the inner shell
     remove) ipcns run -- sh -c 'ipcmk -Q >/dev/null && exec "$IPCNS" "$@"' - "$@" self --all --dry-run ;;
-    # shellcheck disable=SC2016
     peek) ipcns run -- sh -c 'ipcmk -S 1 >/dev/null && exec "$IPCNS" "$@"' - "$@" self sem:0 ;;
     *) ipcns "$@" ;;
     esac
