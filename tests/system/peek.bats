@@ -56,7 +56,7 @@ need_mq() {
     run -0 ipcns peek "$name" msg:0 --bytes 0
     expect_in_output '    00000120  78 78 78 78 78 78 78 78  78 78 78 78              |xxxxxxxxxxxx|'
     run -0 ipcns peek "$name" msg:0 -o TEXT,BYTES,NUMBER -n --limit 2
-    expect_equal "${lines[0]}" 'hello\n\x1b[31mworld    16      0'
+    expect_equal "${lines[0]}" 'hello\n\x1b[31mworld 16 0'
     kernel_says >after
     diff before after
     expect_equal "$(receive 0)" $'7 hello\n\e[31mworld'
