@@ -417,6 +417,22 @@ def seconds_report(rows):
          for r in rows])
 
 
+def row_peek(options, row, queue, target):
+    """There is no peer: nobody else reads a queue without taking from it."""
+    ours, inside = [IPCNS, "peek", "self", queue], [tool("messages"), "1000"]
+    must_show(row, ours, 1000, inside)
+    rounds = min(options.runs, 30 if options.quick else 200)
+    return against(options, ours, [tool("peek")], target, rounds, cross_check=False, inside=inside)
+
+
+def row_peek_msg(options):
+    return row_peek(options, "peek-msg", "msg:0", None)
+
+
+def row_peek_mq(options):
+    return row_peek(options, "peek-mq", "mq:/q", None)
+
+
 def row_handles(options):
     """The library's handles against the bare calls: Google Benchmark does both in turn and tells the ratio."""
     rows = []
@@ -518,7 +534,8 @@ def row_leak(options):
 ROWS = {
     "floor": row_floor, "unshare": row_unshare, "bwrap": row_bwrap, "exec": row_exec, "list": row_list,
     "show-ipcs": row_show_ipcs, "show-lsipc": row_show_lsipc, "show-floor": row_show_floor,
-    "show-all": row_show_all, "show-all-floor": row_show_all_floor, "walk": row_walk, "show-holders": row_show_holders, "handles": row_handles,
+    "show-all": row_show_all, "show-all-floor": row_show_all_floor, "walk": row_walk, "show-holders": row_show_holders,
+    "peek-msg": row_peek_msg, "peek-mq": row_peek_mq, "handles": row_handles,
     "save-tmpfs": row_save_tmpfs, "save-disk": row_save_disk, "restore": row_restore, "snapshot-small": row_snapshot_small,
     "leak": row_leak,
 }
