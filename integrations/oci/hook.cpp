@@ -22,6 +22,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sched.h>
+#include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -187,6 +188,19 @@ Fd open_in(const Fd& root, const char* path) {
     return Fd(static_cast<int>(::syscall(SYS_openat2, root.get(), path, &how, sizeof how)));
 }
 
+// Makes a folder as whoever owns the one it is in: of a container with a user namespace, root of the host has no number there
+// (EOVERFLOW).
+void make_folder_as_owner(const Fd& parent, const char* name, const std::string& what) {
+    struct stat about {};
+    if (::fstat(parent.get(), &about) != 0) fail(what);
+    ::setfsgid(about.st_gid);
+    ::setfsuid(about.st_uid);
+    const int number = ::mkdirat(parent.get(), name, 0755) == 0 ? 0 : errno;
+    ::setfsuid(::geteuid());
+    ::setfsgid(::getegid());
+    if (number != 0) fail(number, what);
+}
+
 // A folder of the container's /dev, made if it is not there.
 Fd folder_of_dev(const Fd& root, const char* name, const std::string& what) {
     const auto check = [&](const Fd& folder) {
@@ -197,7 +211,7 @@ Fd folder_of_dev(const Fd& root, const char* name, const std::string& what) {
     check(dev);
     Fd folder = open_in(dev, name);
     if (!folder && errno == ENOENT) {
-        if (::mkdirat(dev.get(), name, 0755) != 0) fail(what);
+        make_folder_as_owner(dev, name, what);
         folder = open_in(dev, name);
     }
     check(folder);

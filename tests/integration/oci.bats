@@ -21,6 +21,8 @@ setup() {
 teardown() {
     local id
     for id in "${containers[@]}"; do runc delete --force "$id" 3>&- || true; done
+    cd / || return
+    if [[ -n ${place-} ]]; then rm -rf --one-file-system "$place"; fi
     common_teardown
 }
 
@@ -368,3 +370,30 @@ in_the_hooks_place() { # NAME BUNDLE
 
 same_ipc() { [[ $(stat -Lc %i "/proc/$1/ns/ipc") == "$(stat -Lc %i "$2")" ]]; }
 comm_is() { [[ $(<"/proc/$1/comm") == "$2" ]]; }
+
+# bats test_tags=root
+@test "a container with a user namespace shares all six kinds, too" {
+    name=$(unique_name)
+    ipcns create "$name"
+    # The tests' folder is not open to others, and the container's root is one of them.
+    place=$(mktemp -d /tmp/ipcns-oci.XXXXXX)
+    cd "$place"
+    chmod 755 .
+    bundle mapped "$(in_name "$name") | $with_hook"' | .linux.namespaces += [{type: "user"}] |
+        .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] | .linux.gidMappings = .linux.uidMappings |
+        .mounts |= map(select(.destination != "/dev/mqueue" and .destination != "/programs")) |
+        .mounts += [{destination: "/programs", source: "'"$place"'/programs", type: "bind", options: ["rbind", "ro"]}] |
+        .process.args = ["sh", "-c", "ipcmk -Q && ipcmk -S 1 && ipcmk -M 4096 && for kind in mq psem pshm; do /programs/posix_ipc make $kind /six; done; ls /dev/mqueue >/dev/shm/queues; exec sleep 1000"]'
+    mkdir programs
+    cp "$programs/posix_ipc" programs
+    chmod -R a+rX .
+    chown -R 100000:100000 mapped/rootfs
+    start mapped
+    wait_until 10 test -s "/run/ipcns/$name/shm/queues"
+    run -0 ipcns show "$name" msg sem shm mq psem -n -q -o KIND
+    expect_output $'msg\nsem\nshm\nmq\npsem'
+    ipcns show "$name" pshm:/six
+    [[ $(<"/run/ipcns/$name/shm/queues") == six ]]
+    # Its /dev/mqueue is a mount, so nobody sees a folder that the host's root would own.
+    grep -q ' /dev/mqueue ' "/proc/$pid/mountinfo"
+}

@@ -99,7 +99,7 @@ fish_options() { # COMMAND
     there=$(printf '%s\n' "${commands[@]}")
     same 'help' "$there" "$(ipcns --help | sed -nE '/^Commands:/,/^$/s/^  ([a-z]+) .*/\1/p')"
     same 'ipcns(1)' "$there" "$(sed -n '/^# COMMANDS/,/^# OPTIONS/s/^\*\([a-z]*\)\*$/\1/p' "$man/ipcns.1.scd")"
-    same 'man/' "$there" "$(cd "$man" && printf '%s\n' ipcns-*.scd | sed 's/ipcns-//; s/\..*//')"
+    same 'man/' "$there" "$(cd "$man" && printf '%s\n' ipcns-*.1.scd | sed 's/ipcns-//; s/\..*//')"
     same 'bash' "$there"$'\nhelp' "$(words "$(sed -nE 's/^ *_ipcns_reply (run .* help)$/\1/p' "$completions/ipcns.bash")")"
     same 'zsh' "$there" "$(zsh_block 'local -a verbs=(' | sed -E "s/^ *'([a-z]*):.*/\1/")"
     same 'fish' "$there"$'\nhelp' \
