@@ -276,7 +276,7 @@ refused() { # BUNDLE ANNOTATIONS NAME MESSAGE [FILTER [COMMAND]]
     refused wrong "\"org.ipcns.name\": \"$name\"" '' 'its IPC namespace is another one'
     refused wrong '"org.ipcns.name": "no-such-name"' "$name" 'find the namespace no-such-name'
     refused wrong '"org.ipcns.name": "../x"' "$name" 'cannot be a name'
-    refused wrong '"org.ipcns.nam": "x"' '' 'understand the annotation org.ipcns.nam'
+    refused wrong '"org.ipcns.names": "x"' '' 'understand the annotation org.ipcns.names'
     refused wrong '"org.ipcns.limit.shmmin": "1"' '' 'shmmin'
     refused wrong '"org.ipcns.limit.shmmni": "many"' '' 'many'
     before=$(cat /proc/sys/kernel/shmmni)
@@ -396,4 +396,70 @@ comm_is() { [[ $(<"/proc/$1/comm") == "$2" ]]; }
     [[ $(<"/run/ipcns/$name/shm/queues") == six ]]
     # Its /dev/mqueue is a mount, so nobody sees a folder that the host's root would own.
     grep -q ' /dev/mqueue ' "/proc/$pid/mountinfo"
+}
+
+# The commands that docs/containers.md shows, and what it says they print.
+blocks() { awk '/^<!-- tried -->/ {tried = 1} tried && /^```console/ {on = 1; next} /^```$/ {on = tried = 0} on' "$1"; }
+
+# What differs from run to run, made equal.
+levelled() { sed -E "s/$suffix\b//g; s/0x[0-9a-f]{8}/KEY/g; s/ +/ /g; s/ \$//"; }
+
+# bats test_tags=root
+@test "docs/containers.md is as it says" {
+    suffix=-$$-$RANDOM
+    document=$IPCNS_TREE/docs/containers.md
+    printf '%s\n' "db$suffix" "mine$suffix" >>"$names_file"
+    containers+=("web$suffix" "worker$suffix")
+    PATH=${IPCNS%/*}:$PATH
+    {
+        printf '%s\n' 'exec 2>&1 </dev/null'
+        blocks "$document" | sed -nE 's/^# //p' | sed -E "s/\b(db|mine|web|worker)\b/\1$suffix/g; s|/usr/local/libexec/ipcns/ipcns-oci-hook|$hook|" |
+            while IFS= read -r command; do printf 'printf "# %%s\n" %q\n%s\n' "$command" "$command"; done
+    } >script
+    # What the containers print would hold a pipe open.
+    timeout 100 bash --norc script >printed 3>&-
+    diff <(blocks "$document" | levelled) <(sed "s|$hook|/usr/local/libexec/ipcns/ipcns-oci-hook|" printed | levelled)
+    (($(grep -c '^# ' printed) > 20))
+}
+
+# bats test_tags=root
+@test "what crun, docker and containerd write down, on a host of their own" {
+    in_background unshare --ipc sleep 1000
+    pid=$!
+    wait_until 10 comm_is "$pid" sleep
+    start=$(sed 's/.*) //' "/proc/$pid/stat" | cut -d ' ' -f 20)
+    # Seen by nobody else: an empty /run and /var/lib.
+    cat >host.sh <<'END'
+set -euo pipefail
+mount -t tmpfs none /run
+mount -t tmpfs none /var/lib
+state() { # FILE TEXT
+    mkdir -p "${1%/*}"
+    printf '%s' "$2" >"$1"
+}
+crun='{"pid": '$1', "process-start-time": '$2', "cgroup-path": "/machine.slice/libpod-3f1.scope", "scope": "libpod-3f1.scope", "rootfs": "/merged",
+"systemd-cgroup": true, "bundle": "/var/lib/containers/storage/overlay-containers/3f1/userdata", "created": "2026-11-26T14:28:13.507493Z",
+"detached": true, "external_descriptors": "[\"/dev/null\"]"}'
+runc='{"id":"a7c","init_process_pid":'$1',"init_process_start":'$2',"created":"2026-11-26T14:28:13.507493781Z","config":{"labels":["bundle=/b"]}}'
+link=$(readlink "/proc/$1/ns/ipc")
+is() { [[ $("$IPCNS" exec "$1" -- readlink /proc/self/ns/ipc) == "$link" ]]; }
+
+state /run/crun/3f1c/status "$crun"
+state /var/lib/containers/storage/overlay-containers/containers.json '[{"id":"3f1c","names":["pod-web"],"layer":"9"}]'
+is oci:3f1c
+is oci:3f
+is oci:pod-web
+state /run/docker/runtime-runc/moby/a7c/state.json "$runc"
+state /var/lib/docker/containers/a7c/config.v2.json '{"ID":"a7c","Name":"/docker-web","State":{"Pid":1}}'
+is oci:a7
+is oci:docker-web
+state /run/containerd/runc/k8s.io/b2e/state.json "${runc/'"bundle=/b"'/"$3"}"
+is oci:b2e
+is oci:kube-web
+rm /run/crun/3f1c/status
+[[ $("$IPCNS" show oci:pod-web 2>&1) == *'there is no state in /run/crun/3f1c'* ]]
+echo all
+END
+    run -0 unshare --mount bash host.sh "$pid" "$start" '"a=b","io.kubernetes.cri.container-name=kube-web"'
+    expect_in_output all
 }
