@@ -457,11 +457,6 @@ int diff_namespaces(const Options& options, const Target& a, const Target& b, bo
 
 // ---- The command -------------------------------------------------------------------------------------------------
 
-bool is_process(const Target& target) {
-    return target.kind == Target::Kind::pid || target.kind == Target::Kind::self ||
-           target.kind == Target::Kind::host;
-}
-
 void diff(Options& options, const App& command, int& status) {
     const Target a = Target::parse(options.a);
     const Target b = Target::parse(options.b);
@@ -470,7 +465,7 @@ void diff(Options& options, const App& command, int& status) {
     const bool words = command.count("--output") == 0 && command.count("--noheadings") == 0;
     if (options.format.json() && command.count("--output") == 0)
         options.format.choose("WHAT,KIND,RESULT,FIELD,NUMBER,OFFSET,A,B,IDA,IDB,NOTE");
-    if (!by_objects && is_process(a) && is_process(b))
+    if (!by_objects && a.is_process() && b.is_process())
         status = diff_processes(options, a, b, words);
     else
         status = diff_namespaces(options, a, b, words);
@@ -482,9 +477,10 @@ void add_diff(App& program, int& status) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "diff",
-        "Compare two processes (A and B are process ids, self or host): which of their namespaces are the same. Else, or with\n"
+        "Compare two processes (A and B are process ids, oci:ID, self or host): which of their namespaces are the same. Else, or with\n"
         "--objects, compare two IPC namespaces: what they hold, and their limits. Exit status: 0 same, 3 different.");
-    command->add_option("A", options->a, "a NAME, a process id, a /path, @INODE, self or host")->required();
+    command->add_option("A", options->a, "a NAME, a process id, a /path, @INODE, oci:ID, self or host")
+        ->required();
     command->add_option("B", options->b, "another one")->required();
     options->format.add_to(*command);
     command->add_flag("--objects", options->objects,

@@ -138,7 +138,7 @@ void add_limits(App& program, int& /*status*/) {
         "limits",
         "Show the limits of the namespace TARGET and how much of each is used up; or set them, all or none.");
     command->add_option("TARGET", options->target,
-                        "a NAME, a process id, a /path, @INODE, self (default) or host");
+                        "a NAME, a process id, a /path, @INODE, oci:ID, self (default) or host");
     command->add_option("SETTING", options->settings, "what to set, e.g. shmmni=64 shmmax=1G semmni=8")
         ->option_text("KEY=VALUE...");
     options->format.add_to(*command);

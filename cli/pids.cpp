@@ -57,7 +57,8 @@ void add_pids(App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "pids", "Print the ids of the processes in a namespace, one a line; with -l or -o a table.");
-    command->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, self or host")
+    command
+        ->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, oci:ID, self or host")
         ->required();
     command->add_flag("-l,--long", options->details, "a table with users and commands");
     options->format.add_to(*command);

@@ -347,7 +347,8 @@ void add_remove(App& program, int& status) {
     auto* command = program.add_subcommand(
         "remove",
         "Remove objects from the namespace TARGET: each OBJECT that is named, or all that every filter fits.");
-    command->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, self or host")
+    command
+        ->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, oci:ID, self or host")
         ->required();
     command->add_option("OBJECT", options->objects, "KIND:ID, KIND:0xKEY or KIND:/NAME, e.g. msg:0 mq:/jobs");
     command->add_option("--kind", options->kinds, "only of these kinds: msg, sem, shm, mq, psem, pshm")

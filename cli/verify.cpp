@@ -303,7 +303,8 @@ void add_verify(App& program, int& status) {
         "Try what gets through between two namespaces: every channel, in both directions, with random tokens.\n"
         "Without TARGET between two new namespaces, with one between yours and TARGET, with two between them.\n"
         "A process id stands for all namespaces of that process.");
-    command->add_option("TARGET", options->first, "a NAME, a process id, a /path, @INODE, self or host");
+    command->add_option("TARGET", options->first,
+                        "a NAME, a process id, a /path, @INODE, oci:ID, self or host");
     command->add_option("TARGET2", options->second, "the same")->option_text("TARGET");
     options->format.add_to(*command);
     command

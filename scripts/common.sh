@@ -48,6 +48,7 @@ test_needs=(
     'scdoc=scdoc'
     'shellcheck=shellcheck'
     'python3=/usr/bin/python3'
+    'python3-pytest=pytest'
     'codespell=codespell'
     'jq=jq'
     'perl-base=perl'

@@ -8,6 +8,7 @@
 // nsfs file that is bind mounted keeps its namespace alive (namespaces(7)).
 #include <ipcns/registry.hpp>
 
+#include "containers.hpp"
 #include "errand.hpp"
 #include "error.hpp"
 #include "keeper.hpp"
@@ -21,6 +22,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/nsfs.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -203,7 +205,12 @@ void find_shm_of(pid_t pid, Place& place) {
     struct stat own {};
     struct stat theirs {};
     Fd mounts(::open((base + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC));
-    Fd shm(::open((base + "/root/dev/shm").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const Fd root(::open((base + "/root").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    // Links in there are of its root: of a container, they were made to lead anywhere.
+    struct open_how how {};
+    how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+    how.resolve = RESOLVE_IN_ROOT;
+    Fd shm(root ? static_cast<int>(::syscall(SYS_openat2, root.get(), "dev/shm", &how, sizeof how)) : -1);
     if (!mounts || !shm || ::fstat(shm.get(), &theirs) != 0) return;
     // The same folder of the same file system: nothing to take over.
     if (::stat("/dev/shm", &own) == 0 && own.st_dev == theirs.st_dev && own.st_ino == theirs.st_ino) return;
@@ -730,6 +737,22 @@ Leftovers remove_contents(const Place& place) {
     return removed;
 }
 
+namespace {
+
+// The place of the process behind a pidfd.
+Place place_of(pid_t pid, const Fd& process) {
+    Place place{Namespace::from_pid(pid), {}, {}, {}, {}};
+    find_shm_of(pid, place);
+    // Still alive: then all that was opened by the number is this process's.
+    struct pollfd ended {
+        process.get(), POLLIN, 0
+    };
+    if (::poll(&ended, 1, 0) > 0) fail(ESRCH, "find process " + std::to_string(pid));
+    return place;
+}
+
+} // namespace
+
 Place resolve(const Target& target) {
     switch (target.kind) {
     case Target::Kind::name: {
@@ -742,13 +765,11 @@ Place resolve(const Target& target) {
     case Target::Kind::pid: {
         const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, target.pid, 0)));
         if (!process) fail("find process " + std::to_string(target.pid));
-        Place place{Namespace::from_pid(target.pid), {}, {}, {}, {}};
-        find_shm_of(target.pid, place);
-        struct pollfd ended {
-            process.get(), POLLIN, 0
-        };
-        if (::poll(&ended, 1, 0) > 0) fail(ESRCH, "find process " + std::to_string(target.pid));
-        return place;
+        return place_of(target.pid, process);
+    }
+    case Target::Kind::oci: {
+        const ContainerProcess container = find_container(target.container);
+        return place_of(container.pid, container.process);
     }
     case Target::Kind::self: return {Namespace::current(), {}, {}, {}, {}};
     case Target::Kind::host: {
@@ -779,7 +800,8 @@ Namespace resolve_namespace(const Target& target) {
     case Target::Kind::self: return Namespace::current();
     case Target::Kind::path: return Namespace::from_path(target.path);
     case Target::Kind::inode: return Namespace::from_inode(target.inode);
-    case Target::Kind::name: break;
+    case Target::Kind::name:
+    case Target::Kind::oci: break;
     }
     return resolve(target).ipc;
 }

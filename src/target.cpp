@@ -28,6 +28,16 @@ bool is_name(std::string_view text) noexcept {
     return text != "self" && text != "host";
 }
 
+bool is_container_id(std::string_view text) noexcept {
+    constexpr std::size_t longest_file_name = 255;
+    if (text.empty() || text.size() > longest_file_name || text[0] == '.') return false;
+    for (const char c : text) {
+        if (!is_letter(c) && !is_digit(c) && std::string_view(".-+,").find(c) == std::string_view::npos)
+            return false;
+    }
+    return true;
+}
+
 void check_name(std::string_view text) {
     if (is_name(text)) return;
     if (text == "self" || text == "host")
@@ -60,6 +70,10 @@ Target Target::parse(std::string_view text) {
         target.kind = Kind::inode;
         target.inode = procfs::parse_link(text);
         if (target.inode != 0) return target;
+    } else if (text.starts_with("oci:")) {
+        target.kind = Kind::oci;
+        target.container = text.substr(4);
+        if (is_container_id(target.container)) return target;
     } else if (!text.empty() && is_digit(text[0])) {
         target.kind = Kind::pid;
         if (number(text, target.pid)) return target;
@@ -69,7 +83,11 @@ Target Target::parse(std::string_view text) {
         return target;
     }
     throw UsageError("'" + escape(text) + "' names no namespace",
-                     "a TARGET is a NAME, a process id, a /path, @INODE, self or host");
+                     "a TARGET is a NAME, a process id, a /path, @INODE, oci:ID, self or host");
+}
+
+bool Target::is_process() const noexcept {
+    return kind == Kind::pid || kind == Kind::self || kind == Kind::host || kind == Kind::oci;
 }
 
 std::string Target::text() const {
@@ -80,6 +98,7 @@ std::string Target::text() const {
     case Kind::inode: return "@" + std::to_string(inode);
     case Kind::self: return "self";
     case Kind::host: return "host";
+    case Kind::oci: return "oci:" + container;
     }
     return {};
 }

@@ -9,6 +9,7 @@
 #include <ipcns/verify.hpp>
 
 #include "agent.hpp"
+#include "containers.hpp"
 #include "errand.hpp"
 #include "error.hpp"
 #include "programs.hpp"
@@ -462,6 +463,12 @@ Side Side::fresh(LaunchOptions options) {
 Side Side::of(const Target& target) {
     Side side;
     side.text_ = escape(target.text());
+    if (target.kind == Target::Kind::oci) {
+        ContainerProcess container = find_container(target.container);
+        side.process_ = std::move(container.process);
+        side.pid_ = container.pid;
+        return side;
+    }
     if (target.kind != Target::Kind::pid) {
         side.place_ = resolve(target);
         return side;

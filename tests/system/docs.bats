@@ -99,7 +99,7 @@ fish_options() { # COMMAND
     there=$(printf '%s\n' "${commands[@]}")
     same 'help' "$there" "$(ipcns --help | sed -nE '/^Commands:/,/^$/s/^  ([a-z]+) .*/\1/p')"
     same 'ipcns(1)' "$there" "$(sed -n '/^# COMMANDS/,/^# OPTIONS/s/^\*\([a-z]*\)\*$/\1/p' "$man/ipcns.1.scd")"
-    same 'man/' "$there" "$(cd "$man" && printf '%s\n' ipcns-*.scd | sed 's/ipcns-//; s/\..*//')"
+    same 'man/' "$there" "$(cd "$man" && printf '%s\n' ipcns-*.1.scd | sed 's/ipcns-//; s/\..*//')"
     same 'bash' "$there"$'\nhelp' "$(words "$(sed -nE 's/^ *_ipcns_reply (run .* help)$/\1/p' "$completions/ipcns.bash")")"
     same 'zsh' "$there" "$(zsh_block 'local -a verbs=(' | sed -E "s/^ *'([a-z]*):.*/\1/")"
     same 'fish' "$there"$'\nhelp' \
@@ -198,7 +198,7 @@ print("\n".join(keys or value))')
             return 1
         }
         # The first line says which page it is, and it refers to no page of ours that there is not.
-        [[ $(head -n 1 "$source") == "${page%.1}(1) "* ]]
+        [[ $(head -n 1 "$source") == "${page%.*}(${page##*.}) "* ]]
         for other in $(grep -oE '\*ipcns[a-z-]*\*\(1\)' "$source" | tr -d '*' | sed 's/(1)//'); do
             [[ -e $man/$other.1.scd ]]
         done
@@ -217,7 +217,7 @@ print("\n".join(keys or value))')
 
 @test "links and paths in the documents lead somewhere" {
     # shellcheck disable=SC2016 # the quotes of the document
-    local path_in_quotes='`\K(src|include|cli|docs|man|completions|scripts|examples|tests)/[A-Za-z0-9_./-]*(?=`)'
+    local path_in_quotes='`\K(src|include|cli|docs|man|completions|scripts|examples|tests|integrations)/[A-Za-z0-9_./-]*(?=`)'
     local missing=0
     for document in "$IPCNS_TREE"/*.md "$IPCNS_TREE"/docs/*.md; do
         folder=$(dirname "$document")

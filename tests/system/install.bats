@@ -92,6 +92,10 @@ END
     expect_output works
     run -0 "$prefix/bin/ipcns" list -q -n -o NAME
     [[ -s $prefix/share/man/man1/ipcns-run.1 ]]
+    # What is for other programs to call and to read.
+    "$prefix/libexec/ipcns/ipcns-oci-hook" --help
+    [[ -s $prefix/share/man/man8/ipcns-oci-hook.8 ]]
+    grep -qE '"path": "/.*/ipcns-oci-hook"' "$prefix/share/containers/oci/hooks.d/ipcns-oci-hook.json"
     as_somebody_else unshare --user true || skip 'user namespaces are not allowed'
     rm -r "${open:?}/bin" "$open/libexec"
     as_somebody_else "$prefix/bin/ipcns" create mine

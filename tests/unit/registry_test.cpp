@@ -729,5 +729,33 @@ TEST(Resolve, EveryKindOfTarget) {
     EXPECT_TRUE(forked.good());
 }
 
+TEST(Resolve, NoLinkLeadsOutOfARoot) {
+    NeedRoot();
+    // A process that made its own /dev/shm a link: what it says is looked up in its root, where a program would find it.
+    const TempFolder root;
+    const std::filesystem::path dev(root / "dev");
+    std::filesystem::create_directories(dev);
+    std::filesystem::create_directories(root / "run/shm");
+    const TempFolder outside;
+    std::filesystem::create_symlink(outside.path(), dev / "shm");
+    const Waiting process([&] {
+        move_into_new_namespaces();
+        if (::chroot(root.path().c_str()) != 0) broken("chroot");
+    });
+    Target target;
+    target.kind = Target::Kind::pid;
+    target.pid = process.pid();
+    EXPECT_FALSE(resolve(target).shm);
+    std::filesystem::remove(dev / "shm");
+    std::filesystem::create_symlink("/run/shm", dev / "shm");
+    const Place place = resolve(target);
+    struct stat theirs {};
+    struct stat expected {};
+    ASSERT_TRUE(place.shm);
+    ASSERT_EQ(::fstat(place.shm.get(), &theirs), 0);
+    ASSERT_EQ(::stat((root / "run/shm").c_str(), &expected), 0);
+    EXPECT_EQ(theirs.st_ino, expected.st_ino);
+}
+
 } // namespace
 } // namespace ipcns::test

@@ -101,6 +101,35 @@ TEST(Target, Words) {
     EXPECT_EQ(Target().kind, Kind::self);
 }
 
+TEST(Target, Containers) {
+    for (const auto id : {"web"sv, "a"sv, "0a3f"sv, "_"sv, "-x"sv, "a.b-c_d+e,f"sv, "self"sv, "POD"sv,
+                          "b52ee02c05a9b4d2d1bb0e7a4d2a1cdd1f3f8de1c1b2a59ce9dd20ec6b5c8d49"sv}) {
+        SCOPED_TRACE(id);
+        const Target target = Target::parse("oci:" + std::string(id));
+        EXPECT_EQ(target.kind, Kind::oci);
+        EXPECT_EQ(target.container, id);
+        EXPECT_EQ(target.text(), "oci:" + std::string(id));
+        EXPECT_TRUE(is_container_id(id));
+    }
+    EXPECT_TRUE(is_container_id(std::string(255, 'x')));
+    for (const auto id : {""sv, "."sv, ".."sv, ".hidden"sv, "a/b"sv, "../x"sv, "/x"sv, "a b"sv, "a:b"sv,
+                          "a\nb"sv, "a\0b"sv, "a*"sv, "a=b"sv, "\xc3\xa4"sv}) {
+        SCOPED_TRACE(testing::PrintToString(std::string(id)));
+        EXPECT_NE(refusal("oci:" + std::string(id)), "");
+        EXPECT_FALSE(is_container_id(id));
+    }
+    EXPECT_NE(refusal("oci:" + std::string(256, 'x')), "");
+    EXPECT_NE(refusal("OCI:web"), "");
+    EXPECT_EQ(Target::parse("oci").kind, Kind::name);
+}
+
+TEST(Target, MeansAProcessOrNot) {
+    for (const auto text : {"1234"sv, "self"sv, "host"sv, "oci:web"sv})
+        EXPECT_TRUE(Target::parse(text).is_process()) << text;
+    for (const auto text : {"db"sv, "/proc/1/ns/ipc"sv, "@4026532177"sv})
+        EXPECT_FALSE(Target::parse(text).is_process()) << text;
+}
+
 TEST(Target, Malformed) {
     for (const auto text : {""sv,
                             " "sv,
