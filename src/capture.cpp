@@ -4,6 +4,7 @@
 #include "capture.hpp"
 
 #include "contents.hpp"
+#include "drain.hpp"
 #include "error.hpp"
 #include "idmap.hpp"
 
@@ -113,6 +114,12 @@ Capture::Capture(const Place& place, const SaveOptions& options)
                      : "which /dev/shm belongs to it is not known: shared memory and named semaphores "
                        "(pshm, psem) are not saved");
     file_systems_ = maps::segment_file_systems();
+    if (options.drain) {
+        const Registry registry = Registry::of_caller();
+        registry.prepare();
+        journals_ = Fd(::open(registry.folder().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        if (!journals_) fail("open the folder " + registry.folder().string());
+    }
 }
 
 Capture::~Capture() = default;
@@ -267,6 +274,20 @@ void Capture::feed_memory(Kind kind, std::size_t index, Receiver& to) {
     to.end_memory();
 }
 
+// Loads what reads POSIX queues. False where they are to be drained, since it can't be.
+bool Capture::can_read_queues() {
+    if (reader_) return true;
+    try {
+        reader_ = std::make_unique<MessageReader>();
+        return true;
+    } catch (const Error& error) {
+        if (!options_.drain)
+            fail(error.code().value(), "save the messages of POSIX queues: " + std::string(error.what()),
+                 "--drain receives them, and sends them back");
+        return false;
+    }
+}
+
 // A queue that goes on being used must be read before its member begins, which says how much of it there is. One that
 // stands still is passed on as it comes.
 void Capture::feed_messages(Kind kind, std::size_t index, Receiver& to) {
@@ -293,8 +314,9 @@ void Capture::feed_messages(Kind kind, std::size_t index, Receiver& to) {
         const std::string file = snapshot_.mq[index].name.substr(1);
         const Fd queue(::openat(queues_.get(), file.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
         if (!queue) fail("save " + said(name));
-        if (!reader_) reader_ = std::make_unique<MessageReader>();
-        return reader_->read(queue.get(), give);
+        if (can_read_queues()) return reader_->read(queue.get(), give);
+        ipcns::drain(journals_.get(), snapshot_.ns, queues_.get(), snapshot_.mq[index], give);
+        return QueueReading{count, true};
     };
     if (!options_.live) {
         if (kind == Kind::msg)
