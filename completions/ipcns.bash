@@ -89,6 +89,15 @@ _ipcns_reply_target() {
     /* | .*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") && compopt -o filenames 2>/dev/null ;;
     @*) _ipcns_reply_lines < <(ipcns list -q -n -o NS --fds=never 2>/dev/null | sed 's/^ */@/') ;;
     [0-9]*) _ipcns_reply_lines < <(_ipcns_pids) ;;
+    slurm:*)
+        _ipcns_reply_lines < <(_ipcns_names /run/ipcns | grep '^slurm:')
+        # Readline replaces what comes after the colon, or from the @ on, if it takes these for the end of a word.
+        if [[ $cur == *@* && $COMP_WORDBREAKS == *@* ]]; then
+            COMPREPLY=("${COMPREPLY[@]#"${cur%@*}"}")
+        elif [[ $COMP_WORDBREAKS == *:* ]]; then
+            COMPREPLY=("${COMPREPLY[@]#slurm:}")
+        fi
+        ;;
     *) _ipcns_reply_lines < <(
         _ipcns_names "$(_ipcns_own_folder)" /run/ipcns
         printf '%s\n' self host
@@ -100,7 +109,7 @@ _ipcns_reply_target() {
 _ipcns_reply_objects() { # WORD...
     local word target=self object
     for word in "$@"; do
-        if [[ $word != -* && $word != *:* ]]; then target=$word && break; fi
+        if [[ $word != -* && ($word != *:* || $word == slurm:*) ]]; then target=$word && break; fi
     done
     if [[ $cur != *:* ]]; then
         _ipcns_reply msg sem shm mq psem pshm
