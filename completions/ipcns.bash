@@ -111,6 +111,15 @@ _ipcns_reply_target() {
     @*) _ipcns_reply_lines < <(ipcns list -q -n -o NS --fds=never 2>/dev/null | sed 's/^ */@/') ;;
     [0-9]*) _ipcns_reply_lines < <(_ipcns_pids) ;;
     oci:*) _ipcns_reply_after_colon < <(_ipcns_containers | sed 's/^/oci:/') ;;
+    slurm:*)
+        _ipcns_reply_lines < <(_ipcns_names /run/ipcns | grep '^slurm:')
+        # Readline replaces what comes after the colon, or from the @ on, if it takes these for the end of a word.
+        if [[ $cur == *@* && $COMP_WORDBREAKS == *@* ]]; then
+            COMPREPLY=("${COMPREPLY[@]#"${cur%@*}"}")
+        elif [[ $COMP_WORDBREAKS == *:* ]]; then
+            COMPREPLY=("${COMPREPLY[@]#slurm:}")
+        fi
+        ;;
     *) _ipcns_reply_lines < <(
         _ipcns_names "$(_ipcns_own_folder)" /run/ipcns
         printf '%s\n' self host
@@ -125,7 +134,7 @@ _ipcns_reply_target() {
 _ipcns_reply_objects() { # WORD...
     local word target=self
     for word in "$@"; do
-        if [[ $word != -* && ($word != *:* || $word == oci:*) ]]; then target=$word && break; fi
+        if [[ $word != -* && ($word != *:* || $word == oci:* || $word == slurm:*) ]]; then target=$word && break; fi
     done
     if [[ $cur != *:* ]]; then
         _ipcns_reply msg sem shm mq psem pshm

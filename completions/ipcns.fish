@@ -145,7 +145,7 @@ function __ipcns_objects
     if test -n "$kind"
         set -l target self
         for word in (__ipcns_words)
-            if string match -q -- 'oci:*' $word; or not string match -q -- '*:*' $word
+            if string match -q -r -- '^(oci|slurm):' $word; or not string match -q -- '*:*' $word
                 set target $word
                 break
             end

@@ -56,6 +56,11 @@ test_needs=(
 # What tests/integration starts.
 # shellcheck disable=SC2034
 integration_needs=(
+    'slurmctld=slurmctld'
+    'slurmd=slurmd'
+    'slurm-client=srun'
+    'libslurm-dev=slurm/spank.h'
+    'munge=munged'
 )
 
 # die WHAT WHY [HINT]: ends the script with the project's kind of message.

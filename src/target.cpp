@@ -17,6 +17,7 @@ bool is_letter(char c) noexcept { return (c >= 'a' && c <= 'z') || (c >= 'A' && 
 bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
 constexpr std::size_t longest_name = 63;
+constexpr std::size_t longest_job_name = 255; // of a file
 
 } // namespace
 
@@ -36,6 +37,40 @@ bool is_container_id(std::string_view text) noexcept {
             return false;
     }
     return true;
+}
+
+bool is_job_name(std::string_view text) noexcept {
+    constexpr std::string_view prefix = "slurm:";
+    if (!text.starts_with(prefix) || text.size() > longest_job_name) return false;
+    text.remove_prefix(prefix.size());
+    const auto take_number = [&text] {
+        std::size_t length = 0;
+        while (length < text.size() && is_digit(text[length])) ++length;
+        text.remove_prefix(length);
+        return length != 0;
+    };
+    const auto take_step = [&] {
+        for (const std::string_view word : {"batch", "interactive", "extern"}) {
+            if (!text.starts_with(word)) continue;
+            text.remove_prefix(word.size());
+            return true;
+        }
+        return take_number();
+    };
+    const auto take_char = [&text](char c) {
+        if (!text.starts_with(c)) return false;
+        text.remove_prefix(1);
+        return true;
+    };
+    if (!take_number()) return false;
+    if (take_char('.')) {
+        if (!take_step() || (take_char('.') && !take_number())) return false;
+    }
+    if (!take_char('@')) return text.empty();
+    for (const char c : text) {
+        if (!is_letter(c) && !is_digit(c) && c != '.' && c != '-') return false;
+    }
+    return !text.empty();
 }
 
 void check_name(std::string_view text) {
@@ -77,13 +112,13 @@ Target Target::parse(std::string_view text) {
     } else if (!text.empty() && is_digit(text[0])) {
         target.kind = Kind::pid;
         if (number(text, target.pid)) return target;
-    } else if (is_name(text)) {
+    } else if (is_name(text) || is_job_name(text)) {
         target.kind = Kind::name;
         target.name = text;
         return target;
     }
     throw UsageError("'" + escape(text) + "' names no namespace",
-                     "a TARGET is a NAME, a process id, a /path, @INODE, oci:ID, self or host");
+                     "a TARGET is a NAME, a process id, a /path, @INODE, oci:ID, slurm:JOB, self or host");
 }
 
 bool Target::is_process() const noexcept {

@@ -18,6 +18,7 @@ namespace ipcns {
 /// | text | kind |
 /// | --- | --- |
 /// | `[A-Za-z_][A-Za-z0-9_.-]{0,62}` | name, except the words below |
+/// | `slurm:42`, `slurm:42.0` | name, of a job or a step: see is_job_name() |
 /// | `1234` | pid |
 /// | `/path`, `./path` | path |
 /// | `@4026532177`, `ipc:[4026532177]` | inode |
@@ -50,6 +51,11 @@ struct IPCNS_API Target {
 /// True when @p text may be the id or the name of a container: up to 255 letters, digits, `_`, `.`, `-`, `+` and `,`, and not
 /// a dot at the beginning.
 [[nodiscard]] IPCNS_API bool is_container_id(std::string_view text) noexcept;
+
+/// True when @p text is what Slurm's plugin calls the namespace of a job, a step or a task:
+/// `slurm:JOB[.STEP[.TASK]][@NODE]`, STEP being a number, `batch`, `interactive` or `extern`. Nobody else can make such a
+/// name: is_name() is false.
+[[nodiscard]] IPCNS_API bool is_job_name(std::string_view text) noexcept;
 
 /// @throws UsageError when is_name(@p text) is false; the message says what a name looks like.
 IPCNS_API void check_name(std::string_view text);

@@ -112,6 +112,22 @@ name_to_complete() {
     expect_line "ipcns pids @$number " bash_line "ipcns pids @$number"
 }
 
+# bats test_tags=root
+@test "bash, zsh, fish: names of jobs" {
+    need expect zsh fish
+    # The folder of a name is all that is looked at.
+    name=slurm:4242$RANDOM@$RANDOM
+    # shellcheck disable=SC2154 # common.bash's
+    printf '%s\n' "$name" >>"$names_file"
+    ipcns create "$(unique_name)"
+    mkdir "/run/ipcns/$name"
+    expect_line "ipcns exec $name " bash_line "ipcns exec ${name%??}"
+    expect_line "ipcns show $name " bash_line "ipcns show ${name%??}"
+    expect_line "ipcns exec $name " zsh_line "ipcns exec ${name%??}"
+    expect_line "ipcns show $name " zsh_line "ipcns show ${name%??}"
+    fish_words 'ipcns exec slurm:' | grep -qx "$name"
+}
+
 @test "bash: limits, for a namespace or without one" {
     need expect
     name_to_complete

@@ -50,6 +50,37 @@ TEST(Target, Names) {
     }
 }
 
+TEST(Target, NamesOfJobs) {
+    const std::string longest_node(255 - "slurm:42@"sv.size(), 'n');
+    for (const std::string& text :
+         {"slurm:42"s, "slurm:0"s, "slurm:42.0"s, "slurm:42.batch"s, "slurm:42.interactive"s,
+          "slurm:42.extern"s, "slurm:42.0.17"s, "slurm:42.batch.0"s, "slurm:42@n1"s,
+          "slurm:42.3@rack-1.site_a"s, "slurm:42.0.1@7"s, "slurm:42@" + longest_node}) {
+        SCOPED_TRACE(text);
+        EXPECT_TRUE(is_job_name(text));
+        // Nobody can give it to something of his own.
+        EXPECT_FALSE(is_name(text));
+        EXPECT_THROW(check_name(text), UsageError);
+        const Target target = Target::parse(text);
+        EXPECT_EQ(target.kind, Kind::name);
+        EXPECT_EQ(target.name, text);
+        EXPECT_EQ(target.text(), text);
+    }
+    for (const std::string& text :
+         {"slurm"s,          "slurm:"s,          "slurm:x"s,        "slurm:-1"s,
+          "slurm:42."s,      "slurm:42.x"s,      "slurm:42.0."s,    "slurm:42.0.x"s,
+          "slurm:42.0.1.2"s, "slurm:42@"s,       "slurm:42@a/b"s,   "slurm:42/.."s,
+          "slurm:../x"s,     "slurm:42.batchx"s, "slurm:42 "s,      " slurm:42"s,
+          "Slurm:42"s,       "slurm:42@a@b"s,    "slurm:42@n1.0/"s, "slurm:42@" + longest_node + "n",
+          "slurm:4\0002"s}) {
+        SCOPED_TRACE(text);
+        EXPECT_FALSE(is_job_name(text));
+        EXPECT_FALSE(is_name(text) && text != "slurm");
+    }
+    EXPECT_NE(refusal("slurm:").find("slurm:"), std::string::npos);
+    refusal("slurm:../x");
+}
+
 TEST(Target, Pids) {
     const std::pair<std::string_view, pid_t> table[] = {
         {"1", 1}, {"1234", 1234}, {"4194304", 4194304}, {"2147483647", std::numeric_limits<pid_t>::max()}};
