@@ -77,8 +77,11 @@ LaunchOptions read_run_options(const std::string& text) {
     for (std::string& word : words) pointers.push_back(word.data());
     pointers.push_back(nullptr);
     const RunOptions options = parse_run_options(static_cast<int>(words.size()), pointers.data());
-    if (options.help || options.has_program || !options.name.empty())
-        throw UsageError("--run-options takes options of run, but no program, no --name and no --help");
+    if (options.help || options.has_program || !options.name.empty() || options.replace || options.wait ||
+        options.verbose)
+        throw UsageError(
+            "--run-options takes the options of run that make a namespace: no program, and none of "
+            "--name, --exec, --wait, --verbose and --help");
     return options.launch;
 }
 
