@@ -15,6 +15,7 @@
 #include "errand.hpp"
 #include "error.hpp"
 #include "limits.hpp"
+#include "packets.hpp"
 #include "mounts.hpp"
 
 #include <ipcns/inventory.hpp>
@@ -355,30 +356,11 @@ bool is_empty(int folder) {
 } // namespace
 
 bool receive(int channel, Message& message, Fd (&fds)[Message::most_fds]) {
-    struct iovec part {
-        &message, sizeof message
-    };
-    alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * Message::most_fds)] = {};
-    struct msghdr header {};
-    header.msg_iov = &part;
-    header.msg_iovlen = 1;
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
-    ssize_t length = 0;
-    do {
-        length = ::recvmsg(channel, &header, MSG_CMSG_CLOEXEC);
-    } while (length < 0 && errno == EINTR);
-    if (length != static_cast<ssize_t>(sizeof message)) return false;
-    const struct cmsghdr* fields = CMSG_FIRSTHDR(&header);
-    const unsigned char* data = fields != nullptr ? CMSG_DATA(fields) : nullptr;
-    const std::size_t count = fields != nullptr ? (fields->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+    Fd along[Message::most_fds];
+    if (!receive_message(channel, &message, sizeof message, along)) return false;
     std::size_t taken = 0;
-    for (std::size_t i = 0; message.kind == Message::Kind::ready && i < Message::most_fds && taken < count;
-         ++i) {
-        if ((message.value & (1 << i)) == 0) continue;
-        int fd = -1;
-        std::memcpy(&fd, data + taken++ * sizeof(int), sizeof fd);
-        fds[i].reset(fd);
+    for (std::size_t i = 0; message.kind == Message::Kind::ready && i < Message::most_fds; ++i) {
+        if ((message.value & (1 << i)) != 0 && taken < Message::most_fds) fds[i] = std::move(along[taken++]);
     }
     return true;
 }

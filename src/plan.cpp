@@ -156,24 +156,8 @@ int program_of_init(void* argument) {
     ::_exit(125);
 }
 
-void tell(int channel, const Message& message, const int* fds = nullptr, std::size_t fd_count = 0) noexcept {
-    struct iovec part {
-        const_cast<Message*>(&message), sizeof message
-    };
-    alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * Message::most_fds)] = {};
-    struct msghdr header {};
-    header.msg_iov = &part;
-    header.msg_iovlen = 1;
-    if (fd_count != 0) {
-        header.msg_control = control;
-        header.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
-        struct cmsghdr* fields = CMSG_FIRSTHDR(&header);
-        fields->cmsg_level = SOL_SOCKET;
-        fields->cmsg_type = SCM_RIGHTS;
-        fields->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);
-        std::memcpy(CMSG_DATA(fields), fds, sizeof(int) * fd_count);
-    }
-    while (::sendmsg(channel, &header, MSG_NOSIGNAL) < 0 && errno == EINTR) {}
+void tell(int channel, const Message& message, std::span<const int> fds = {}) noexcept {
+    (void)send_message(channel, &message, sizeof message, fds);
 }
 
 // Sends what was made: bit i of the message's value says that descriptor number i is among them.
@@ -188,7 +172,7 @@ void tell_ready(const Plan& plan, int pidfd) noexcept {
         message.value |= 1 << i;
         fds[count++] = made[i];
     }
-    tell(plan.channel, message, fds, count);
+    tell(plan.channel, message, std::span(fds).first(count));
 }
 
 void tell_failure(const Plan& plan) noexcept {

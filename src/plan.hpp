@@ -3,6 +3,7 @@
 #pragma once
 
 #include "child.hpp"
+#include "packets.hpp"
 #include "usermap.hpp"
 
 #include <ipcns/launch.hpp>
@@ -71,7 +72,8 @@ struct Plan {
 /// What a separate child sends over its channel.
 struct Message {
     enum class Kind { ready, failed, stopped, continued, exited, killed };
-    static constexpr std::size_t most_fds = 4; ///< of a ready message: ipc, shm, queues, pidfd of the program
+    static constexpr std::size_t most_fds =
+        most_fds_along; ///< of a ready message: ipc, shm, queues, pidfd of the program
     Kind kind = Kind::ready;
     int value = 0; ///< ready: which descriptors; else a status or a signal
     Report report;

@@ -299,7 +299,7 @@ set_times() { inside perl -e 'syscall(280, -100, $ARGV[0], pack("q4", $ARGV[1], 
     ipcns show "$name" -q --json >json
     jq -e '.shm[0] | .bytes == 1099511627776 and .key == "0xfffffffe" and .mode == "0" and .resident == 0' json
     jq -e '.sem[0] | .semaphores == 32000 and .key == "0x80000001"' json
-    jq -e '.msg[0] | .mode == "0" and .key == "0x00000000"' json
+    jq -e '.msg[0] | .mode == "0" and .key == null' json
     [[ $(ipcns show "$name" shm -q -n -o SIZE) == 1T ]]
 }
 
