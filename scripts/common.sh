@@ -50,6 +50,7 @@ test_needs=(
     'python3=/usr/bin/python3'
     'codespell=codespell'
     'jq=jq'
+    'xxhash=xxh128sum'
     'perl-base=perl'
 )
 # What tests/integration starts.

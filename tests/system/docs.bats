@@ -14,8 +14,8 @@ setup() {
     completions=$IPCNS_TREE/completions
 }
 
-commands=(run exec create attach delete list pids identify monitor show make remove limits diff clear verify)
-tables=(list pids identify show remove limits diff verify)
+commands=(run exec create attach delete list pids identify monitor show make remove limits diff clear save restore clone verify)
+tables=(list pids identify show remove limits diff restore verify)
 
 # same WHAT A B: two lists, one word a line, hold the same words.
 same() {
@@ -99,7 +99,7 @@ fish_options() { # COMMAND
     there=$(printf '%s\n' "${commands[@]}")
     same 'help' "$there" "$(ipcns --help | sed -nE '/^Commands:/,/^$/s/^  ([a-z]+) .*/\1/p')"
     same 'ipcns(1)' "$there" "$(sed -n '/^# COMMANDS/,/^# OPTIONS/s/^\*\([a-z]*\)\*$/\1/p' "$man/ipcns.1.scd")"
-    same 'man/' "$there" "$(cd "$man" && printf '%s\n' ipcns-*.scd | sed 's/ipcns-//; s/\..*//')"
+    same 'man/' "$there" "$(cd "$man" && printf '%s\n' ipcns-*.1.scd | sed 's/ipcns-//; s/\..*//')"
     same 'bash' "$there"$'\nhelp' "$(words "$(sed -nE 's/^ *_ipcns_reply (run .* help)$/\1/p' "$completions/ipcns.bash")")"
     same 'zsh' "$there" "$(zsh_block 'local -a verbs=(' | sed -E "s/^ *'([a-z]*):.*/\1/")"
     same 'fish' "$there"$'\nhelp' \
@@ -109,12 +109,20 @@ fish_options() { # COMMAND
 
 # The table of a command, with something in it.
 table_of() { # COMMAND ARGUMENT...
-    if [[ $1 != remove ]]; then
-        ipcns "$@"
-        return
-    fi
-    # shellcheck disable=SC2016 # for the inner shell
-    ipcns run -- sh -c 'ipcmk -Q >/dev/null && exec "$IPCNS" "$@"' - "$@" self --all --dry-run
+    case $1 in
+    remove)
+        # shellcheck disable=SC2016 # for the inner shell
+        ipcns run -- sh -c 'ipcmk -Q >/dev/null && exec "$IPCNS" "$@"' - "$@" self --all --dry-run
+        ;;
+    restore)
+        name=$(unique_name)
+        ipcns create "$name"
+        ipcns make "$name" msg >/dev/null
+        ipcns save "$name" snapshot
+        ipcns "$@" --list snapshot
+        ;;
+    *) ipcns "$@" ;;
+    esac
 }
 
 # bats test_tags=lock:verify
@@ -198,10 +206,13 @@ print("\n".join(keys or value))')
             return 1
         }
         # The first line says which page it is, and it refers to no page of ours that there is not.
-        [[ $(head -n 1 "$source") == "${page%.1}(1) "* ]]
-        for other in $(grep -oE '\*ipcns[a-z-]*\*\(1\)' "$source" | tr -d '*' | sed 's/(1)//'); do
-            [[ -e $man/$other.1.scd ]]
-        done
+        [[ $(head -n 1 "$source") == "${page%.*}(${page##*.}) "* ]]
+        while IFS= read -r other; do
+            [[ -e $man/$other.scd ]] || {
+                printf '%s refers to %s\n' "$source" "$other"
+                return 1
+            }
+        done < <(grep -oE '\*ipcns[a-z-]*\*\([0-9]\)' "$source" | sed -E 's/\*([a-z-]*)\*\((.)\)/\1.\2/')
     done
 }
 
