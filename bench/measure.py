@@ -282,6 +282,157 @@ def row_show_holders(options):
     return against(options, HOLDERS, GREP, None, rounds, inside=inside)
 
 
+# --- Snapshots ---
+
+def filler(mib, objects):
+    """A Python program that fills the namespace it runs in: a segment and a file of as much, or many small objects."""
+    return f"""
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+libc.shmat.restype = ctypes.c_void_p
+piece = os.urandom(1 << 20)
+if {mib}:
+    address = libc.shmat(libc.shmget(0x11, {mib} << 20, 0o1600), None, 0)
+    for i in range({mib}):
+        ctypes.memmove(address + (i << 20), piece, 1 << 20)
+for i in range({objects} // 4):
+    queue = libc.msgget(0x1000 + i, 0o1600)
+    libc.msgsnd(queue, b"\1\0\0\0\0\0\0\0a message", 9, 0)
+    libc.semget(0x1000 + i, 2, 0o1600)
+    address = libc.shmat(libc.shmget(0x1000 + i, 4096, 0o1600), None, 0)
+    ctypes.memmove(address, piece, 100)
+    libc.shmdt(ctypes.c_void_p(address))
+    with open(f"/dev/shm/object{i}", "wb") as file:
+        file.write(piece[:100])
+print("ready", flush=True)
+if {mib}:
+    import sys
+    sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def filled(mib, objects=0):
+    """A named namespace with that in it; as long as it is a large one, a process that has it attached."""
+    name = f"bench-{os.getpid()}"
+    subprocess.run([IPCNS, "create", name, "--limit", "msgmni=32000", "--limit", "shmmni=32000"], check=True)
+    try:
+        words = [IPCNS, "exec", name, "--", "/usr/bin/python3", "-c", filler(mib, objects)]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as helper:
+            if helper.stdout.readline() != b"ready\n":
+                die("bench", "cannot fill a namespace", "see above")
+            if not mib:
+                helper.wait()
+            try:
+                yield name
+            finally:
+                helper.stdin.close()
+                helper.wait()
+    finally:
+        subprocess.run([IPCNS, "delete", name], check=False)
+
+
+@contextlib.contextmanager
+def room(mib, on_disk):
+    """A folder with the bytes of a file of that size to be copied, on a tmpfs of its own or on the disk."""
+    with tempfile.TemporaryDirectory(dir=BUILD if on_disk else None, prefix="ipcns-bench-") as folder:
+        if not on_disk:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={4 * mib}m", "none", folder], check=True)
+        with tempfile.TemporaryDirectory(prefix="ipcns-bench-") as memory:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={2 * mib}m", "none", memory], check=True)
+            try:
+                piece = os.urandom(MIB)
+                with open(f"{memory}/bytes", "wb") as file:
+                    for _ in range(mib):
+                        file.write(piece)
+                yield folder, f"{memory}/bytes"
+            finally:
+                subprocess.run(["umount", memory], check=False)
+                if not on_disk:
+                    subprocess.run(["umount", folder], check=False)
+
+
+def script(text):
+    return ["sh", "-ec", text]
+
+
+def snapshot_rounds(options):
+    return 5 if options.quick else 15
+
+
+def row_save(options, on_disk):
+    """What lands on a disk is synced, by save and, so that both promise the same, by the peer."""
+    mib = 1024
+    with filled(mib) as name, room(mib, on_disk) as (folder, source):
+        sync = f"sync {folder}/copy; " if on_disk else ""
+        ours = script(f"{IPCNS} save {name} {folder}/saved; rm {folder}/saved")
+        peer = script(f"cp {source} {folder}/copy; {sync}rm {folder}/copy")
+        return against(options, ours, peer, 1.25, snapshot_rounds(options), cross_check=False)
+
+
+def row_save_tmpfs(options):
+    return row_save(options, False)
+
+
+def row_save_disk(options):
+    return row_save(options, True)
+
+
+def row_restore(options):
+    mib = 1024
+    with filled(mib) as name, room(mib, False) as (folder, source):
+        subprocess.run([IPCNS, "save", name, f"{folder}/saved"], check=True)
+        ours = script(f"{IPCNS} restore {folder}/saved {name}-2; {IPCNS} delete {name}-2")
+        peer = script(f"cp {source} {folder}/copy; rm {folder}/copy")
+        return against(options, ours, peer, 1.25, snapshot_rounds(options), cross_check=False)
+
+
+def row_snapshot_small(options):
+    """10,000 small objects: under a second for each of the two. And how long a process with 1 GiB attached stands still."""
+    rows = []
+    count = 10_000
+    with filled(0, count) as name, tempfile.TemporaryDirectory() as folder:
+        save = script(f"{IPCNS} save {name} {folder}/saved")
+        subprocess.run(save, check=True)
+        restore = script(f"{IPCNS} restore {folder}/saved {name}-2; {IPCNS} delete {name}-2")
+        for what, result in zip((f"save {count} small objects", f"restore {count} small objects, and delete them"),
+                                pair(snapshot_rounds(options), save, restore)):
+            seconds = statistics.median(result["wall_us"]) / 1e6
+            rows.append({"what": what, "seconds": seconds, "target": 1.0, "met": seconds < 1.0})
+    pauses = []
+    with filled(1024) as name, room(1024, False) as (folder, _):
+        for _ in range(snapshot_rounds(options)):
+            subprocess.run([IPCNS, "save", name, f"{folder}/saved"], check=True)
+            end = subprocess.run(["tar", "-xOf", f"{folder}/saved", "end.json"], check=True, stdout=subprocess.PIPE)
+            pauses.append(json.loads(end.stdout)["pause_ns"] / 1e9)
+    rows.append({"what": "pause of a process while its 1 GiB is saved", "seconds": statistics.median(pauses),
+                 "target": None, "met": None})
+    return {"seconds": rows}
+
+
+def seconds_report(rows):
+    return "Snapshots, in seconds:\n\n" + table(
+        ["what", "median", "to reach", "met"],
+        [[r["what"], f"{r['seconds']:.3f} s", "" if r["target"] is None else f"{r['target']:g} s", yes(r["met"])]
+         for r in rows])
+
+
+def row_peek(options, row, queue, target):
+    """There is no peer: nobody else reads a queue without taking from it."""
+    ours, inside = [IPCNS, "peek", "self", queue], [tool("messages"), "1000"]
+    must_show(row, ours, 1000, inside)
+    rounds = min(options.runs, 30 if options.quick else 200)
+    return against(options, ours, [tool("peek")], target, rounds, cross_check=False, inside=inside)
+
+
+def row_peek_msg(options):
+    return row_peek(options, "peek-msg", "msg:0", None)
+
+
+def row_peek_mq(options):
+    return row_peek(options, "peek-mq", "mq:/q", None)
+
+
 def row_handles(options):
     """The library's handles against the bare calls: Google Benchmark does both in turn and tells the ratio."""
     rows = []
@@ -383,7 +534,9 @@ def row_leak(options):
 ROWS = {
     "floor": row_floor, "unshare": row_unshare, "bwrap": row_bwrap, "exec": row_exec, "list": row_list,
     "show-ipcs": row_show_ipcs, "show-lsipc": row_show_lsipc, "show-floor": row_show_floor,
-    "show-all": row_show_all, "show-all-floor": row_show_all_floor, "walk": row_walk, "show-holders": row_show_holders, "handles": row_handles,
+    "show-all": row_show_all, "show-all-floor": row_show_all_floor, "walk": row_walk, "show-holders": row_show_holders,
+    "peek-msg": row_peek_msg, "peek-mq": row_peek_mq, "handles": row_handles,
+    "save-tmpfs": row_save_tmpfs, "save-disk": row_save_disk, "restore": row_restore, "snapshot-small": row_snapshot_small,
     "leak": row_leak,
 }
 
@@ -584,6 +737,8 @@ def report(about, results, info):
         parts.append(growth_report(growth))
     if "handles" in results:
         parts.append(handles_report(results["handles"]["handles"]))
+    if "snapshot-small" in results:
+        parts.append(seconds_report(results["snapshot-small"]["seconds"]))
     if "leak" in results:
         parts.append(leak_report(results["leak"]))
     if info:

@@ -89,7 +89,8 @@ struct walk {
     __u64 bytes;              // of the messages seen
     __u32 step;
     __u32 priority; // of the list; before the first one above all
-    __u32 number;   // of the run, when it walks against the list; 0: it makes the list
+    __u32 number;   // of the check, when it walks against the list; 0: it makes the list
+    __u32 after;    // the check that must have seen a message, too; 0: none
     __u32 count;    // messages seen
     __u32 listed;   // messages in the list
     __u32 place;    // the first of them that may be the next
@@ -105,6 +106,7 @@ struct copying {
     __u64 left;              // bytes of the message
     __u64 place;             // in the room
     __u32 page_size;
+    __u32 room;
     __u32 message; // in the list
     __u32 listed;
     __u32 second; // to the second place
@@ -197,7 +199,7 @@ static enum step close_list(struct walk* walk) {
 
 // True when the message is settled: the first one of the list that it can be, or none. Of a priority, the oldest go first
 // and new ones come last.
-static int match(struct walk* walk, struct ipcns_entry* list) {
+static int match(struct walk* walk, struct ipcns_entry* list, unsigned long bytes) {
     __u32 place = walk->place;
     if (place >= walk->listed || place >= IPCNS_MOST_MESSAGES || list[place].priority < walk->priority) {
         walk->others += 1;
@@ -205,7 +207,10 @@ static int match(struct walk* walk, struct ipcns_entry* list) {
     }
     walk->place = place + 1;
     if (list[place].priority == walk->priority && list[place].address == (__u64)walk->at) {
-        list[place].seen = walk->number;
+        if (list[place].bytes != bytes)
+            walk->others += 1; // in the memory of the one that was there
+        else if (walk->after == 0 || list[place].seen == walk->after)
+            list[place].seen = walk->number;
         return 1;
     }
     return 0;
@@ -223,7 +228,7 @@ static enum step see_message(struct walk* walk, struct ipcns_entry* list) {
     READ_INTO(bytes, message, m_ts, LOST);
     if (before != walk->before || type != walk->priority || bytes > IPCNS_LONGEST_MESSAGE) return LOST;
     if (walk->number) {
-        if (!match(walk, list)) return MESSAGE; // it again
+        if (!match(walk, list, bytes)) return MESSAGE; // it again
     } else {
         __u32 place = walk->count;
         if (place >= IPCNS_MOST_MESSAGES) return LOST;
@@ -326,8 +331,8 @@ static long copy_chunk(__u32 index, void* context) {
         copying->skip -= length;
     } else {
         __u64 place = copying->place;
-        if (place >= IPCNS_ROOM) return 1;
-        if (length > IPCNS_ROOM - place) length = IPCNS_ROOM - place;
+        if (place >= copying->room || place >= IPCNS_ROOM) return 1;
+        if (length > copying->room - place) length = copying->room - place;
         if (length > IPCNS_CHUNK) length = IPCNS_CHUNK;
         __u8* to = copying->second ? all->second : all->first;
         if (bpf_probe_read_kernel(to + place, length, copying->from)) {
@@ -345,6 +350,7 @@ static long copy_chunk(__u32 index, void* context) {
 static void copy(struct copying* copying, struct ipcns_request* request, __u32 second) {
     *copying = (struct copying){
         .page_size = request->page_size,
+        .room = request->room,
         .message = request->first,
         .listed = request->count,
         .skip = request->offset,
@@ -379,6 +385,17 @@ static int counters_agree(struct mqueue_inode_info* queue, const struct walk* wa
     return messages == walk->count && bytes == walk->bytes;
 }
 
+// True when the walk came to its end.
+static int check(struct mqueue_inode_info* queue, struct walk* walk, struct ipcns_request* request,
+                 __u32 number, __u32 after) {
+    *walk = (struct walk){.number = number, .after = after, .listed = request->count};
+    if (!walk_through(queue, walk)) return 0;
+    if (walk->others != 0 || walk->count != request->count || walk->bytes != request->bytes ||
+        !counters_agree(queue, walk))
+        request->changed = 1;
+    return 1;
+}
+
 SEC("syscall")
 int read_messages(struct ipcns_request* request) {
     struct mqueue_inode_info* queue = find_queue(request->descriptor);
@@ -396,15 +413,17 @@ int read_messages(struct ipcns_request* request) {
     }
     barrier_for_reads();
     request->torn = 0;
+    request->changed = 0;
     if (request->steps & IPCNS_COPY) copy(&now->copying, request, 0);
     barrier_for_reads();
-    if (request->steps & IPCNS_TWICE) copy(&now->copying, request, 1);
-    barrier_for_reads();
-    if (request->steps & IPCNS_CHECK) {
-        *walk = (struct walk){.number = request->number, .listed = request->count};
-        if (!walk_through(queue, walk)) return 0;
-        request->changed = walk->others != 0 || walk->count != request->count ||
-                           walk->bytes != request->bytes || !counters_agree(queue, walk);
+    if (request->steps & IPCNS_TWICE) {
+        if (!check(queue, walk, request, request->number - 1, 0)) return 0;
+        barrier_for_reads();
+        copy(&now->copying, request, 1);
+        barrier_for_reads();
+        if (!check(queue, walk, request, request->number, request->number - 1)) return 0;
+    } else if (request->steps & IPCNS_CHECK) {
+        if (!check(queue, walk, request, request->number, 0)) return 0;
     }
     request->outcome = IPCNS_DONE;
     return 0;

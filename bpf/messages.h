@@ -16,9 +16,10 @@ enum {
 
 /* What a run is to do, in this order. */
 enum {
-    IPCNS_LIST = 1,    /* walk through the queue and write down where each message is */
-    IPCNS_COPY = 2,    /* copy the bytes of messages of the list, as many as there is room for */
-    IPCNS_TWICE = 4,   /* once again, to another place: what is not the same was overwritten meanwhile */
+    IPCNS_LIST = 1, /* walk through the queue and write down where each message is */
+    IPCNS_COPY = 2, /* copy the bytes of messages of the list, as many as there is room for */
+    IPCNS_TWICE =
+        4, /* check, and copy once again, to another place: what is not the same was overwritten meanwhile */
     IPCNS_CHECK = 8,   /* walk again, and say which messages of the list are still there */
     IPCNS_ANYHOW = 16, /* a list may say something else than the queue's counters */
 };
@@ -34,27 +35,26 @@ enum ipcns_outcome {
 struct ipcns_request {
     /* asked */
     __u32 steps;
+    __u32 number;     /* of the run's last check: two more than in the run before, and 2 at least */
     __u32 descriptor; /* of the calling process */
     __u32 page_size;
+    __u32 room;   /* bytes to copy at most */
     __u32 first;  /* the message to copy from */
     __u64 offset; /* and the byte of it */
-    __u32 number; /* of the run, other than in the runs before */
     /* answered */
-    __u32 outcome;
+    __u64 bytes;   /* of all messages in the list */
+    __u64 copied;  /* bytes, to both places */
     __u32 count;   /* messages in the list; asked for, too, without IPCNS_LIST */
-    __u64 bytes;   /* of them */
-    __u32 next;    /* the message to go on from */
-    __u32 torn;    /* that one was not there any more */
-    __u64 copied;  /* bytes */
+    __u32 outcome; /* one of ipcns_outcome */
+    __u32 torn;    /* the message behind what was copied was not there any more */
     __u32 changed; /* the check found messages missing, others, or other counters */
-    __u32 reserved;
 };
 
 struct ipcns_entry {
     __u64 address;
     __u32 bytes;
     __u16 priority;
-    __u16 seen; /* the number of the last run whose check saw it again */
+    __u16 seen; /* the number of the last check that saw it again, after the one before of its run did */
 };
 
 struct ipcns_picture {

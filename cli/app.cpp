@@ -119,6 +119,10 @@ Option* App::add_option(const std::string& names, double& to, const std::string&
     return &options_.emplace_back(app_->add_option(names, to, help));
 }
 
+Option* App::add_option(const std::string& names, std::optional<std::uint64_t>& to, const std::string& help) {
+    return &options_.emplace_back(app_->add_option(names, to, help));
+}
+
 void App::add_flag(const std::string& names, bool& to, const std::string& help) {
     app_->add_flag(names, to, help);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <initializer_list>
 #include <list>
@@ -52,6 +53,7 @@ public:
     Option* add_option(const std::string& names, std::optional<std::string>& to, const std::string& help);
     Option* add_option(const std::string& names, std::vector<std::string>& to, const std::string& help);
     Option* add_option(const std::string& names, double& to, const std::string& help);
+    Option* add_option(const std::string& names, std::optional<std::uint64_t>& to, const std::string& help);
     void add_flag(const std::string& names, bool& to, const std::string& help);
     /// "--huge{default}": alone it means what is between the braces.
     void add_flag(const std::string& names, std::string& to, const std::string& help);

@@ -28,6 +28,7 @@ _ipcns_options() { # COMMAND
     diff) printf '%s\n' -o --output -n --noheadings -J --json --objects --kind --no-content -h --help ;;
     clear) printf '%s\n' -y --yes --dry-run -v --verbose -h --help ;;
     limits) printf '%s\n' -o --output -n --noheadings -J --json -b --bytes -v --verbose -h --help ;;
+    peek) printf '%s\n' --raw --limit --bytes --offset --length -o --output -n --noheadings -J --json -h --help ;;
     save) printf '%s\n' --live --max-pause --drain --zstd -v --verbose -h --help ;;
     restore) printf '%s\n' --into --map-uid --map-gid --shm-size --new-ids --list --check -b --bytes -o --output \
         -n --noheadings -J --json -v --verbose -h --help ;;
@@ -49,6 +50,7 @@ _ipcns_columns() { # COMMAND
     diff) printf '%s\n' WHAT KIND RESULT FIELD NUMBER OFFSET A B IDA IDB NOTE ;;
     restore) printf '%s\n' OBJECT KEY UID GID MODE SIZE CONTENT ;;
     limits) printf '%s\n' KEY VALUE DEFAULT USED USE% MEANING UNIT PATH ;;
+    peek) printf '%s\n' NUMBER TYPE PRIORITY BYTES TEXT DATA VALUE PID WAITINC WAITZERO WAITERS ;;
     verify) printf '%s\n' CHANNEL VERDICT DECIDES CLOSES WHY FORTH BACK EXPECTED MEANING ;;
     esac
 }
@@ -196,14 +198,14 @@ _ipcns_reply_mapped() { # u|g
 # What comes after an option that takes a value; fails when this one takes none.
 _ipcns_reply_value() { # COMMAND OPTION
     case $2 in
-    --limit) if [[ $1 != make ]]; then _ipcns_reply_limit; fi ;;
+    --limit) if [[ $1 != make && $1 != peek ]]; then _ipcns_reply_limit; fi ;;
     --kind) _ipcns_reply msg sem shm mq psem pshm ;;
     --owner) mapfile -t COMPREPLY < <(compgen -u -- "$cur") ;;
-    --huge | --count | --mode | --value | --key | --older-than | --max-pause | --zstd) ;;
+    --huge | --count | --mode | --value | --key | --older-than | --raw | --max-pause | --zstd) ;;
     --into) _ipcns_reply_target ;;
     --map-uid) _ipcns_reply_mapped u ;;
     --map-gid) _ipcns_reply_mapped g ;;
-    --shm-size | --size) if [[ $cur == [0-9]* ]]; then _ipcns_reply "${cur%%[!0-9]*}"{K,M,G,T}; fi ;;
+    --shm-size | --size | --bytes | --offset | --length) if [[ $cur == [0-9]* ]]; then _ipcns_reply "${cur%%[!0-9]*}"{K,M,G,T}; fi ;;
     --chdir) mapfile -t COMPREPLY < <(compgen -d -- "$cur") && compopt -o filenames 2>/dev/null ;;
     --env)
         if [[ $cur == *=* ]]; then return; fi
@@ -248,12 +250,12 @@ _ipcns() {
         if [[ $cur == -* ]]; then
             _ipcns_reply_lines < <(_ipcns_options '')
         else
-            _ipcns_reply run exec create attach delete list pids identify monitor show make remove limits diff clear save restore clone verify help
+            _ipcns_reply run exec create attach delete list pids identify monitor show make remove limits diff clear peek save restore clone verify help
         fi
         return
     fi
     if [[ $command == help ]]; then
-        if ((last == 2)); then _ipcns_reply run exec create attach delete list pids identify monitor show make remove limits diff clear save restore clone verify; fi
+        if ((last == 2)); then _ipcns_reply run exec create attach delete list pids identify monitor show make remove limits diff clear peek save restore clone verify; fi
         return
     fi
 
@@ -269,8 +271,9 @@ _ipcns() {
             if [[ $word == --all ]]; then all=yes; fi
             case $word in
             --shm-size | --limit | --name | --chdir | --env | --unset | --timeout | -o | --output | --size | --count | --mode | \
-                --value | --owner | --kind | --older-than | --key | --run-options | --only | --expect | --junit | \
-                --max-pause | --into | --map-uid | --map-gid) option=$word ;;
+                --value | --owner | --kind | --older-than | --key | --run-options | --only | --expect | --junit | --offset | \
+                --length | --max-pause | --into | --map-uid | --map-gid) option=$word ;;
+            --bytes) if [[ $command == peek ]]; then option=$word; fi ;;
             esac
         else
             others=$((others + 1))
@@ -322,6 +325,12 @@ _ipcns() {
         limits)
             if ((others == 0)); then _ipcns_reply_target; fi
             if [[ $cur != [/.@0-9]* ]]; then _ipcns_reply_limit; fi
+            ;;
+        peek)
+            if ((others == 0)); then _ipcns_reply_target; fi
+            if ((others == 1)); then
+                if [[ $cur == *:* ]]; then _ipcns_reply_objects "${words[@]:2:last-2}"; else _ipcns_reply_kinds; fi
+            fi
             ;;
         save) if ((others == 0)); then _ipcns_reply_target; else _ipcns_reply_file; fi ;;
         restore) if ((others == 0)); then _ipcns_reply_file; fi ;;

@@ -52,7 +52,7 @@ function __ipcns_words
         else if test $ended = no; and string match -q -- '-?*' $word
             contains -- $word --shm-size --limit --name --chdir --env --unset --timeout -o --output \
                 --size --count --mode --value --owner --kind --older-than --key --run-options --only --expect --junit \
-                --max-pause --into --map-uid --map-gid
+                --offset --length --max-pause --into --map-uid --map-gid
             and set value yes
         else
             echo $word
@@ -179,16 +179,17 @@ complete -c ipcns -n __ipcns_no_command -a remove -d 'remove objects from a name
 complete -c ipcns -n __ipcns_no_command -a limits -d 'show and set the limits of a namespace'
 complete -c ipcns -n __ipcns_no_command -a diff -d 'compare two processes or what two namespaces hold'
 complete -c ipcns -n __ipcns_no_command -a clear -d 'remove everything from a named namespace'
+complete -c ipcns -n __ipcns_no_command -a peek -d 'look into a queue, semaphores or shared memory; take nothing'
 complete -c ipcns -n __ipcns_no_command -a save -d 'save everything in a namespace to a file'
 complete -c ipcns -n __ipcns_no_command -a restore -d 'make a namespace again from such a file'
 complete -c ipcns -n __ipcns_no_command -a clone -d 'copy a namespace with everything in it'
 complete -c ipcns -n __ipcns_no_command -a verify -d 'try what gets through between two namespaces'
 complete -c ipcns -n __ipcns_no_command -a help -d 'tell about a command'
 complete -c ipcns -n '__ipcns_command help; and __ipcns_has_words 0' \
-    -a 'run exec create attach delete list pids identify monitor show make remove limits diff clear save restore clone verify'
+    -a 'run exec create attach delete list pids identify monitor show make remove limits diff clear peek save restore clone verify'
 complete -c ipcns -n __ipcns_no_command -s V -l version -d 'print the version'
 complete -c ipcns -n __ipcns_no_command -s h -l help -d 'list the commands'
-complete -c ipcns -n '__ipcns_options run exec create attach delete list pids identify monitor show make remove limits diff clear save restore clone verify' \
+complete -c ipcns -n '__ipcns_options run exec create attach delete list pids identify monitor show make remove limits diff clear peek save restore clone verify' \
     -s h -l help -d 'show what the command does'
 
 # Arguments
@@ -208,6 +209,8 @@ complete -c ipcns -n '__ipcns_command remove; and not __ipcns_has_words 0' -a 'm
 complete -c ipcns -n '__ipcns_command limits; and __ipcns_has_words 0' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command limits' -a '(__ipcns_limits)'
 complete -c ipcns -n '__ipcns_command identify; and __ipcns_has_words 0' -a '(__fish_complete_pids)'
+complete -c ipcns -n '__ipcns_command peek; and __ipcns_has_words 0' -a '(__ipcns_targets)'
+complete -c ipcns -n '__ipcns_command peek; and __ipcns_has_words 1' -a '(__ipcns_objects)'
 complete -c ipcns -n '__ipcns_command save clone; and __ipcns_has_words 0' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command save; and __ipcns_has_words 1' -F
 complete -c ipcns -n '__ipcns_command restore; and __ipcns_has_words 0' -F
@@ -271,6 +274,12 @@ complete -c ipcns -n '__ipcns_options remove' -l key -x -d 'only with this key'
 complete -c ipcns -n '__ipcns_options remove' -l all -d 'everything'
 complete -c ipcns -n '__ipcns_options remove' -l force -d 'with --all: also in the host'
 
+complete -c ipcns -n '__ipcns_options peek' -l raw -d 'write only bytes'
+complete -c ipcns -n '__ipcns_options peek' -l limit -x -d 'only the first messages'
+complete -c ipcns -n '__ipcns_options peek' -l bytes -x -d 'so much of each message (K M G T)'
+complete -c ipcns -n '__ipcns_options peek' -l offset -x -d 'shared memory from here on (K M G T)'
+complete -c ipcns -n '__ipcns_options peek' -l length -x -d 'so much of it (K M G T)'
+
 # Snapshots
 complete -c ipcns -n '__ipcns_options save clone' -l live -d 'hold nobody still'
 complete -c ipcns -n '__ipcns_options save clone' -l max-pause -x -d 'give up rather than hold them longer (2 0.5 200ms)'
@@ -309,8 +318,10 @@ complete -c ipcns -n '__ipcns_options diff' -s o -l output -x -d 'columns to sho
     -a '(__ipcns_columns WHAT KIND RESULT FIELD NUMBER OFFSET A B IDA IDB NOTE)'
 complete -c ipcns -n '__ipcns_options remove' -s o -l output -x -d 'columns to show' \
     -a '(__ipcns_columns OBJECT KIND KEY OWNER UID MODE SIZE STATE IDLE)'
-complete -c ipcns -n '__ipcns_options list pids identify show remove limits diff restore verify' -s n -l noheadings -d 'no line of headings'
-complete -c ipcns -n '__ipcns_options list pids identify monitor show make remove limits diff restore verify' -s J -l json -d 'print JSON'
+complete -c ipcns -n '__ipcns_options peek' -s o -l output -x -d 'columns to show' \
+    -a '(__ipcns_columns NUMBER TYPE PRIORITY BYTES TEXT DATA VALUE PID WAITINC WAITZERO WAITERS)'
+complete -c ipcns -n '__ipcns_options list pids identify show remove limits diff peek restore verify' -s n -l noheadings -d 'no line of headings'
+complete -c ipcns -n '__ipcns_options list pids identify monitor show make remove limits diff peek restore verify' -s J -l json -d 'print JSON'
 complete -c ipcns -n '__ipcns_options list' -l fds -x -a 'auto always never' -d 'search descriptors'
 complete -c ipcns -n '__ipcns_options list' -l objects -d 'also what is in each'
 complete -c ipcns -n '__ipcns_options list show limits restore' -s b -l bytes -d 'sizes in bytes'

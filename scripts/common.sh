@@ -71,7 +71,7 @@ say() { printf '%s\n' "$*" >&2; }
 is_there() { # SIGN
     case $1 in
     /*) compgen -G "$1" >/dev/null ;;
-    */*) [[ -e /usr/include/$1 || -e /usr/local/include/$1 ]] ;;
+    */* | *.h) [[ -e /usr/include/$1 || -e /usr/local/include/$1 ]] ;;
     *) command -v "$1" >/dev/null ;;
     esac
 }

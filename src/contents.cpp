@@ -13,6 +13,8 @@
 
 #include "error.hpp"
 
+#include <ipcns/limits.hpp>
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -41,12 +43,13 @@ std::uint64_t whole_pages(std::uint64_t bytes) {
 }
 
 [[noreturn]] void refuse(const Error& error) {
-    switch (error.code().value()) {
-    case EACCES: throw Unreadable("only who may read it learns what is in it");
+    const int number = error.code().value();
+    switch (number) {
+    case EACCES: throw Unreadable("only who may read it learns what is in it", number);
     case ENOENT:
     case EINVAL:
-    case EIDRM: throw Unreadable("it went away meanwhile");
-    default: throw Unreadable(error.what());
+    case EIDRM: throw Unreadable("it went away meanwhile", number);
+    default: throw Unreadable(error.what(), number);
     }
 }
 
@@ -229,6 +232,8 @@ std::unique_ptr<Contents> contents_of(const Namespace& ipc, const SegmentRecord&
     std::optional<ReadOnlySegment> attached;
     try {
         ipc.call([&] { attached.emplace(attach_same(segment, forced)); });
+    } catch (const Unreadable&) {
+        throw;
     } catch (const Error& error) {
         refuse(error);
     }
@@ -240,9 +245,21 @@ std::unique_ptr<Contents> contents_here(const SegmentRecord& segment,
                                         bool forced) {
     try {
         return contents_of(attach_same(segment, forced), segment, file_systems);
+    } catch (const Unreadable&) {
+        throw;
     } catch (const Error& error) {
         refuse(error);
     }
+}
+
+std::unique_ptr<Contents> contents_of(const Namespace& ipc, const SegmentRecord& segment) {
+    const bool forced = ipc.call([] {
+        const auto limits = read_limits();
+        return std::any_of(limits.begin(), limits.end(), [](const Limit& limit) {
+            return std::string_view(limit.key->name) == "shm_rmid_forced" && limit.value != "0";
+        });
+    });
+    return contents_of(ipc, segment, maps::segment_file_systems(), forced);
 }
 
 std::unique_ptr<Contents> contents_of(int folder, const SharedMemoryRecord& memory) {

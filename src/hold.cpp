@@ -168,7 +168,7 @@ Outsiders find_outsiders(const Place& place) {
 // Rings again and again in this process alone, which is an errand, when the calling thread lets it.
 class Alarm {
 public:
-    // @param ring gets @p about as its signal's value; async-signal-safe
+    // @param ring gets @p about as its signal's value
     Alarm(void (*ring)(int, siginfo_t*, void*), void* about) {
         struct sigaction action {};
         action.sa_sigaction = ring;
@@ -240,8 +240,8 @@ private:
     void serve();
     void let_all_go() noexcept;
     std::vector<pid_t> wanted();
-    bool meet_all();
-    bool meet(pid_t process, pid_t thread);
+    void meet_all();
+    void meet(pid_t process, pid_t thread);
     void note(pid_t process, pid_t thread);
     bool waits_in_semop(pid_t process, pid_t thread);
     void sweep();
@@ -252,6 +252,7 @@ private:
     pid_t confirm(bool take_again);
     void confirm_all();
     void check_time() const;
+    void reap_threads(pid_t process) const noexcept;
     void reap() const noexcept;
     [[nodiscard]] bool mine(pid_t process) const;
     [[nodiscard]] bool orphaned() const noexcept;
@@ -266,6 +267,8 @@ private:
 
     Threads threads_;
     std::vector<pid_t> coming_; // those of `threads_` that are
+    pid_t meeting_ = 0;         // the process whose thread is being stopped
+    bool again_ = false;        // another look at all is needed
     pid_t tracer_ = 0;
     std::optional<Clock::time_point> started_;
     std::chrono::nanoseconds pause_{};
@@ -342,58 +345,72 @@ bool Hold::Grip::waits_in_semop(pid_t process, pid_t thread) {
 void Hold::Grip::note(pid_t process, pid_t thread) {
     threads_[thread] = {process, Held::How::coming, 0, 0, false};
     coming_.push_back(thread);
+    again_ = true;
 }
 
-// True when it is somebody new.
-bool Hold::Grip::meet(pid_t process, pid_t thread) {
-    if (threads_.contains(thread)) return false;
+// Holds one whom we don't know yet.
+void Hold::Grip::meet(pid_t process, pid_t thread) {
+    if (threads_.contains(thread)) return;
     const auto folder = folder_of(process, thread);
     const auto sight = tracing::look(proc_.get(), folder.data());
-    if (sight.gone()) return false;
+    if (sight.gone()) {
+        // Somebody whom it made may be there in its place, or itself by another number: a thread in execve takes that of
+        // its process, whose first thread stays a zombie until then.
+        const bool for_good =
+            sight.state != 0 && (thread == process || (sight.tracer != 0 && sight.tracer != tracer_));
+        if (!for_good) again_ = true;
+        tracing::reap(thread);
+        return;
+    }
     if (process == 1) fail(EPERM, stopping(proc_.get(), process), do_without);
     if (sight.tracer == tracer_) { // born of one that is traced
         note(process, thread);
-        return true;
+        return;
     }
     if (sight.tracer != 0) refuse_traced(proc_.get(), process, sight.tracer);
     if (!started_) started_ = Clock::now();
     if (waits_in_semop(process, thread)) {
         threads_[thread] = {process, Held::How::waiting, 0, sight.runs, false};
-        return true;
+        again_ = true;
+        return;
     }
-    // While a thread is in execve, who wants to trace it waits until all others of its process are reaped, by their tracer
-    // if they have one: so an alarm lets us do that meanwhile.
-    Alarm::allow(true);
-    const int number = tracing::stop(thread);
-    Alarm::allow(false);
-    if (number == 0) {
-        note(process, thread);
-        return true;
+    for (int attempt = 0;; ++attempt) {
+        // While a thread is in execve, who wants to trace it waits until all others of its process are reaped, by their
+        // tracer if they have one: so an alarm has us do that meanwhile. It rings nowhere else, and may do anything.
+        meeting_ = process;
+        Alarm::allow(true);
+        const int number = tracing::stop(thread);
+        Alarm::allow(false);
+        const auto now = number == 0 ? sight : tracing::look(proc_.get(), folder.data());
+        if (number == 0 || now.tracer == tracer_) {
+            note(process, thread);
+            return;
+        }
+        if (vanished(number) || now.gone()) {
+            again_ = true;
+            return;
+        }
+        if (now.tracer != 0) refuse_traced(proc_.get(), process, now.tracer);
+        // It may have been one that ended, in whose place another one is now that was in execve.
+        if (number == EPERM && attempt == 20) refuse_rights(proc_.get(), process);
+        if (number != EPERM) fail(number, stopping(proc_.get(), process), do_without);
+        ::sched_yield();
     }
-    if (vanished(number)) return false;
-    const auto again = tracing::look(proc_.get(), folder.data());
-    if (again.gone()) return false;
-    if (again.tracer == tracer_) {
-        note(process, thread);
-        return true;
-    }
-    if (again.tracer != 0) refuse_traced(proc_.get(), process, again.tracer);
-    if (number == EPERM) refuse_rights(proc_.get(), process);
-    fail(number, stopping(proc_.get(), process), do_without);
 }
 
-bool Hold::Grip::meet_all() {
-    bool news = false;
+void Hold::Grip::meet_all() {
     for (const pid_t process : wanted()) {
         std::size_t told = 0;
-        for (const pid_t thread : numbers(proc_.get(), procfs::ProcessPath(process)("task"))) {
-            news = meet(process, thread) || news;
+        const auto threads = numbers(proc_.get(), procfs::ProcessPath(process)("task"));
+        if (threads.empty()) again_ = true;
+        for (const pid_t thread : threads) {
+            meet(process, thread);
             // The sooner one that has stopped is looked at, the sooner its system call is mended.
             if (++told % 16 == 0) sweep();
         }
         sweep();
+        check_time();
     }
-    return news;
 }
 
 void Hold::Grip::stand(Threads::value_type& one, const tracing::Stop& stop) {
@@ -411,7 +428,9 @@ void Hold::Grip::sweep() {
         const auto stop = tracing::peek(thread);
         if (stop.state == tracing::Stop::State::not_yet) return false;
         if (stop.state == tracing::Stop::State::gone) {
+            // Or its number is: a thread in execve takes that of its process.
             threads_.erase(found);
+            again_ = true;
             return true;
         }
         stand(*found, stop);
@@ -445,7 +464,10 @@ void Hold::Grip::settle() {
     for (unsigned round = 0; !coming_.empty(); ++round) {
         sweep();
         if (round % 16 == 15) {
-            reap();
+            for (const pid_t thread : coming_) {
+                const auto found = threads_.find(thread);
+                if (found != threads_.end()) reap_threads(found->second.process);
+            }
             accept_sleepers(Clock::now() - began);
         }
         check_time();
@@ -497,10 +519,10 @@ pid_t Hold::Grip::confirm(bool take_again) {
 
 void Hold::Grip::take_hold() {
     for (;;) {
-        const bool met = meet_all();
+        again_ = false;
+        meet_all();
         settle();
-        const bool moved = confirm(true) != 0;
-        if (!met && !moved) break;
+        if (confirm(true) == 0 && !again_) break;
         check_time();
     }
     std::set<pid_t> all;
@@ -526,12 +548,16 @@ void Hold::Grip::confirm_all() {
     }
 }
 
-// Async-signal-safe, where `threads_` does not change.
+// Those of a process, also some whom we have never met: they were born traced and killed at once.
+void Hold::Grip::reap_threads(pid_t process) const noexcept {
+    procfs::Numbers folder(proc_.get(), procfs::ProcessPath(process)("task"));
+    for (std::vector<pid_t> some; folder.more(some); some.clear())
+        for (const pid_t thread : some) tracing::reap(thread);
+}
+
 void Hold::Grip::reap() const noexcept {
-    const int number = errno;
     for (const auto& [thread, held] : threads_)
         if (held.how != Held::How::waiting) tracing::reap(thread);
-    errno = number;
 }
 
 // ---- Holding, letting go
@@ -586,11 +612,17 @@ void Hold::Grip::serve() {
 
 void Hold::Grip::run() noexcept {
     tracer_ = ::getpid();
+    ::setpgid(0, 0);                     // what stops or ends all of a job is not for this
     ::prctl(PR_SET_PDEATHSIG, SIGRTMAX); // which is blocked, as all are: see orphaned()
     std::exception_ptr thrown;
     try {
         const Alarm alarm(
-            [](int, siginfo_t* about, void*) { static_cast<Grip*>(about->si_value.sival_ptr)->reap(); },
+            [](int, siginfo_t* about, void*) {
+                const auto& grip = *static_cast<const Grip*>(about->si_value.sival_ptr);
+                const int number = errno;
+                grip.reap_threads(grip.meeting_);
+                errno = number;
+            },
             this);
         take_hold();
     } catch (...) {

@@ -9,12 +9,13 @@
 // - walking through the queue came to an end, with as many messages and bytes as the queue counts;
 // - walking again, after the bytes were copied, found the same messages in the same places;
 // - and nothing was sent or received meanwhile. When the last time that something was is not this very second, the time of
-//   modification proves it. Otherwise the bytes are copied twice: a message that was freed and whose memory was filled
-//   anew is not the same in both, and as the second copy begins when the first one is complete, there was a moment between
-//   the two at which all was as it is in both.
+//   modification proves it. Otherwise the bytes are copied twice, with a walk between the two copies: then the message was
+//   in the queue, and so had all its bytes; one whose memory was being filled anew before or after that is not the same in
+//   both. What does not fit into one run (long messages, long queues) is compared with what it is when all of it has been
+//   read.
 // A message of which these say that it is itself whole is one of the queue, even when others came and went. So memory that
 // was given to another queue or to anything else is never taken for a message of this one: it would have to be back, in its
-// place of this queue's lists and with the same bytes, at the second walk.
+// place of this queue's lists and with the same bytes, at each of these walks.
 #include <ipcns/messages.hpp>
 
 #include <ipcns/text.hpp>
@@ -33,8 +34,10 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -105,6 +108,8 @@ struct CloseObject {
 // ---- The program -------------------------------------------------------------------------------------------------
 
 namespace {
+
+static_assert(MessageReader::most_at_once == IPCNS_ROOM);
 
 class Program {
 public:
@@ -183,9 +188,10 @@ private:
 // One attempt at all that is in a queue.
 class Attempt {
 public:
-    Attempt(const Program& program, int queue, const MessageReader::Receiver& give)
+    Attempt(const Program& program, std::size_t at_once, int queue, const MessageReader::Receiver& give)
         : program_(program), picture_(program.picture()), give_(give), still_(queue) {
         request_.descriptor = static_cast<__u32>(queue);
+        request_.room = static_cast<__u32>(at_once);
         request_.page_size = static_cast<__u32>(::sysconf(_SC_PAGESIZE));
         if (!still_.shows()) steps_ |= IPCNS_TWICE;
     }
@@ -198,6 +204,7 @@ public:
         if (!one_moment_ && !anyhow) return false;
         give_batch();
         while (request_.first < request_.count && run(steps_)) give_batch();
+        if (one_moment_ && batches_.size() > 1) compare_again();
         one_moment_ = one_moment_ && still_.holds();
         return true;
     }
@@ -205,46 +212,86 @@ public:
     [[nodiscard]] QueueReading result() const noexcept { return {given_, one_moment_}; }
 
 private:
+    // What a run has copied, to be compared with a later one.
+    struct Batch {
+        __u32 first;
+        std::uint64_t offset;
+        std::size_t digest;
+    };
+
     // False: not even a walk through the queue came to an end.
     bool run(__u32 steps) {
         request_.steps = steps;
-        request_.number = request_.number % 0xffff + 1;
+        request_.number = request_.number % 0xfffe + 2;
         program_.run(request_);
         const bool walked = request_.outcome == IPCNS_DONE;
-        if (!walked || request_.changed != 0 || request_.torn != 0 || !is_same_twice(0, request_.copied) ||
-            !still_.holds())
+        if (!walked || request_.changed != 0 || request_.torn != 0 || !still_.holds() ||
+            ((steps & IPCNS_TWICE) != 0 && !is_same_twice(0, request_.copied)))
             one_moment_ = false;
         return walked;
     }
 
     [[nodiscard]] bool is_same_twice(std::uint64_t begin, std::uint64_t size) const {
-        return (steps_ & IPCNS_TWICE) == 0 ||
-               std::memcmp(picture_.first + begin, picture_.second + begin, size) == 0;
+        return still_.shows() || std::memcmp(picture_.first + begin, picture_.second + begin, size) == 0;
+    }
+
+    [[nodiscard]] std::size_t digest() const {
+        return std::hash<std::string_view>()(
+            {reinterpret_cast<const char*>(picture_.first), static_cast<std::size_t>(request_.copied)});
     }
 
     // Gives what the last run has copied, each message when it is complete.
     void give_batch() {
+        if (!still_.shows()) batches_.push_back({request_.first, request_.offset, digest()});
         for (std::uint64_t used = 0; request_.first < request_.count;) {
             const ipcns_entry& entry = picture_.list[request_.first];
             const std::uint64_t left = entry.bytes - request_.offset;
             const std::uint64_t here = std::min<std::uint64_t>(left, request_.copied - used);
             const auto piece = std::as_bytes(std::span(picture_.first)).subspan(used, here);
             const bool ends_here = here < left && (request_.torn != 0 || request_.copied == 0);
-            if (ends_here || entry.seen != request_.number || !is_same_twice(used, here)) {
+            used += here;
+            if (ends_here || entry.seen != request_.number || !is_same_twice(used - here, here)) {
                 one_moment_ = false;
                 next_message();
                 if (here < left) return;
-            } else if (here < left) {
-                long_.insert(long_.end(), piece.begin(), piece.end());
-                request_.offset += here;
-                return;
-            } else if (long_.empty()) {
+            } else if (here == left && long_.empty()) {
                 give(entry.priority, piece);
             } else {
                 long_.insert(long_.end(), piece.begin(), piece.end());
-                give(entry.priority, long_);
+                request_.offset += here;
+                if (here == left) give_long(entry);
+                return;
             }
-            used += here;
+        }
+    }
+
+    // Each piece is of a message in this place; of one and the same, when they are all still so now.
+    void give_long(const ipcns_entry& entry) {
+        bool whole = true;
+        if (!still_.shows()) {
+            for (request_.offset = 0; whole && request_.offset < long_.size();) {
+                whole =
+                    run(IPCNS_COPY | IPCNS_CHECK) && entry.seen == request_.number && request_.copied != 0;
+                const auto size = std::min<std::uint64_t>(request_.copied, long_.size() - request_.offset);
+                whole = whole && std::memcmp(long_.data() + request_.offset, picture_.first, size) == 0;
+                request_.offset += size;
+            }
+        }
+        if (whole) {
+            give(entry.priority, long_);
+        } else {
+            one_moment_ = false;
+            next_message();
+        }
+    }
+
+    // Each batch is of one moment; all of them of the same, when they are all still so now.
+    void compare_again() {
+        for (const Batch& batch : batches_) {
+            request_.first = batch.first;
+            request_.offset = batch.offset;
+            if (!run(IPCNS_COPY | IPCNS_CHECK) || digest() != batch.digest) one_moment_ = false;
+            if (!one_moment_) return;
         }
     }
 
@@ -267,6 +314,7 @@ private:
     ipcns_request request_{};
     __u32 steps_ = IPCNS_COPY | IPCNS_CHECK;
     std::vector<std::byte> long_; // the beginning of a message that needs several runs
+    std::vector<Batch> batches_;  // where the time of modification shows nothing
     std::uint64_t given_ = 0;
     bool one_moment_ = true;
 };
@@ -284,10 +332,12 @@ void check_queue(int queue) {
 } // namespace
 
 struct MessageReader::Loaded {
-    Program program;
+    std::size_t at_once = 0;
+    Program program{};
 };
 
-MessageReader::MessageReader() : loaded_(std::make_unique<Loaded>()) {}
+MessageReader::MessageReader(std::size_t at_once)
+    : loaded_(std::make_unique<Loaded>(std::clamp<std::size_t>(at_once, 1, most_at_once))) {}
 
 QueueReading MessageReader::read(int queue, const Receiver& give) const {
     // A look at a queue takes some microseconds, and its users leave it alone for as long between two messages.
@@ -295,7 +345,7 @@ QueueReading MessageReader::read(int queue, const Receiver& give) const {
     constexpr int more_attempts = 500;
     check_queue(queue);
     for (int number = 0; number < attempts + more_attempts; ++number) {
-        Attempt attempt(loaded_->program, queue, give);
+        Attempt attempt(loaded_->program, loaded_->at_once, queue, give);
         if (attempt.read(number >= attempts)) return attempt.result();
         std::this_thread::yield();
     }
@@ -306,7 +356,7 @@ QueueReading MessageReader::read(int queue, const Receiver& give) const {
 
 struct MessageReader::Loaded {};
 
-MessageReader::MessageReader() {
+MessageReader::MessageReader(std::size_t /*at_once*/) {
     throw Error(ENOTSUP, "read the messages of POSIX queues",
                 "ipcns was built without BPF: build it again with clang and libbpf-dev installed");
 }

@@ -44,7 +44,7 @@ struct Stop {
 Stop peek(pid_t thread) noexcept;
 
 /// Reaps a thread if it has ended while it was traced. Until then its parent does not learn of it, and another thread of
-/// its process that is in execve(2) waits for it. Async-signal-safe.
+/// its process that is in execve(2) waits for it. Does nothing to others.
 void reap(pid_t thread) noexcept;
 
 /// For a thread that has just stopped: if that made its system call fail with EINTR, has the call begin again when the

@@ -31,8 +31,8 @@ struct IPCNS_API HoldOptions {
 
 /// Processes that stand still for as long as this object lives: all their threads are stopped, by ptrace(2), and none of
 /// them can tell afterwards. No system call fails with EINTR for it, no signal is lost or sent, a process that was stopped
-/// by job control stays so, and a parent sees nothing in wait(2). When the calling process ends, by SIGKILL as well, the
-/// kernel lets everybody go.
+/// by job control stays so, and a parent sees nothing in wait(2). Whatever becomes of the calling process, SIGKILL
+/// included: they are let go.
 ///
 /// | a thread that | is |
 /// | --- | --- |
@@ -52,8 +52,8 @@ struct IPCNS_API HoldOptions {
 /// what no thread does: transfers that were begun with io_uring(7) or aio(7), a message in a network, a timer. Who is
 /// killed meanwhile ends at once, as ever.
 ///
-/// The tracer is a child process of the calling one, which shares its memory and makes no noise: no SIGCHLD, no
-/// wait(2) finds it. It lets everybody go when the calling process ends in whatever way, replaces itself by exec, or is
+/// The tracer is a child process of the calling one, in a process group of its own, which shares its memory and makes no
+/// noise: it sends no SIGCHLD, and wait(2) does not find it without __WALL or __WCLONE. It lets everybody go when the calling process ends in whatever way, replaces itself by exec, or is
 /// stopped by job control, within some 20 ms. If it is killed itself (or both are at once, as by cgroup.kill), the kernel
 /// lets everybody go; then one of those calls that are begun again may fail with EINTR, if its thread was stopped
 /// in the microseconds before. Kernel: 5.12.

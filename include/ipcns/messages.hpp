@@ -24,10 +24,14 @@ public:
     /// Takes a message: its priority, and its bytes, which are there until it returns.
     using Receiver = std::function<void(unsigned priority, std::span<const std::byte> bytes)>;
 
+    /// How many bytes are read at once.
+    static constexpr std::size_t most_at_once = std::size_t{1} << 20;
+
     /// Loads the program. Linux 5.17 with type information (CONFIG_DEBUG_INFO_BTF).
     /// @throws Error EPERM without CAP_BPF and CAP_PERFMON in the first user namespace, or where the kernel is locked down
     ///         (kernel_lockdown(7)); ENOTSUP where the kernel can't do it, or this library was built without BPF
-    MessageReader();
+    /// @param at_once  reads less at once, but at least a byte: see read()
+    explicit MessageReader(std::size_t at_once = most_at_once);
     MessageReader(MessageReader&& other) noexcept;
     MessageReader& operator=(MessageReader&& other) noexcept;
     ~MessageReader();
@@ -35,7 +39,7 @@ public:
     /// Gives every message of a queue to @p give, in the order in which they would be received: the highest priority
     /// first, and of each the oldest.
     ///
-    /// The queue can't be held still. A queue of up to 1 MiB is read as a whole, again and again while it is used
+    /// The queue can't be held still. A queue of up to 1 MiB (`at_once`) is read as a whole, again and again while it is used
     /// meanwhile, before the first message is given; from a longer one messages are given while it is being read. Each
     /// message that is given was in the queue as it is given. If all of them were there at one and the same moment, the
     /// answer says so; if not, some may be missing. (What was sent or received in the same second in which the reading began

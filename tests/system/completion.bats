@@ -78,7 +78,7 @@ name_to_complete() {
     expect_line 'ipcns help monitor ' bash_line 'ipcns help mo'
     expect_line 'ipcns list --noheadings ' bash_line 'ipcns list --no'
     expect_line 'ipcns delete --all --kill ' bash_line 'ipcns delete --all --k'
-    expect_line 'ipcns attach clear clone create delete diff exec help identify limits list make monitor pids remove restore run save show verify ' bash_all 'ipcns '
+    expect_line 'ipcns attach clear clone create delete diff exec help identify limits list make monitor pids peek remove restore run save show verify ' bash_all 'ipcns '
 }
 
 @test "bash: channels, in a list" {

@@ -14,8 +14,8 @@ setup() {
     completions=$IPCNS_TREE/completions
 }
 
-commands=(run exec create attach delete list pids identify monitor show make remove limits diff clear save restore clone verify)
-tables=(list pids identify show remove limits diff restore verify)
+commands=(run exec create attach delete list pids identify monitor show make remove limits diff clear peek save restore clone verify)
+tables=(list pids identify show remove limits diff peek restore verify)
 
 # same WHAT A B: two lists, one word a line, hold the same words.
 same() {
@@ -109,11 +109,10 @@ fish_options() { # COMMAND
 
 # The table of a command, with something in it.
 table_of() { # COMMAND ARGUMENT...
+    # shellcheck disable=SC2016 # for the inner shells
     case $1 in
-    remove)
-        # shellcheck disable=SC2016 # for the inner shell
-        ipcns run -- sh -c 'ipcmk -Q >/dev/null && exec "$IPCNS" "$@"' - "$@" self --all --dry-run
-        ;;
+    remove) ipcns run -- sh -c 'ipcmk -Q >/dev/null && exec "$IPCNS" "$@"' - "$@" self --all --dry-run ;;
+    peek) ipcns run -- sh -c 'ipcmk -S 1 >/dev/null && exec "$IPCNS" "$@"' - "$@" self sem:0 ;;
     restore)
         name=$(unique_name)
         ipcns create "$name"

@@ -679,5 +679,702 @@ TEST(Hold, NoBlockedCallNotices) {
     });
 }
 
+// ---- Everybody stands still ----------------------------------------------------------------------------------------
+
+// What busy processes count, each in a place of its own, and what they saw go wrong.
+struct Counts {
+    std::array<std::atomic<unsigned>, 64> done{};
+    std::atomic<int> wrong = 0; // the first errno value, or 1000
+    std::atomic<bool> stop = false;
+
+    void expect(bool right) {
+        int none = 0;
+        if (!right) wrong.compare_exchange_strong(none, errno != 0 ? errno : 1000);
+    }
+    [[nodiscard]] std::vector<unsigned> all() const {
+        std::vector<unsigned> values;
+        for (const auto& one : done) values.push_back(one);
+        return values;
+    }
+};
+
+// Two processes that hand a semaphore to each other, as fast as they can.
+void play_semop(std::vector<Process>& processes, Counts& counts, std::size_t place) {
+    const int set = ::semget(IPC_PRIVATE, 2, IPC_CREAT | 0600);
+    if (set < 0) broken("semget");
+    for (unsigned short side = 0; side < 2; ++side) {
+        processes.emplace_back([&counts, set, side, place] {
+            const auto other = static_cast<unsigned short>(1 - side);
+            struct sembuf give {
+                other, 1, 0
+            };
+            struct sembuf take {
+                side, -1, 0
+            };
+            errno = 0;
+            if (side == 0) counts.expect(::semop(set, &give, 1) == 0);
+            while (!counts.stop) {
+                counts.expect(side == 0 ? ::semop(set, &take, 1) == 0
+                                        : ::semtimedop(set, &take, 1, &minute) == 0);
+                ++counts.done[place + side];
+                counts.expect(::semop(set, &give, 1) == 0);
+            }
+            ::semctl(set, 0, IPC_RMID);
+            return 0;
+        });
+    }
+}
+
+// The same with epoll and two pipes.
+void play_epoll(std::vector<Process>& processes, Counts& counts, std::size_t place) {
+    const std::array<std::array<int, 2>, 2> pipes = {make_pipe(), make_pipe()};
+    for (unsigned side = 0; side < 2; ++side) {
+        processes.emplace_back([&counts, pipes, side, place] {
+            const int all = ::epoll_create1(EPOLL_CLOEXEC);
+            struct epoll_event event {};
+            event.events = EPOLLIN;
+            errno = 0;
+            counts.expect(::epoll_ctl(all, EPOLL_CTL_ADD, pipes[side][0], &event) == 0);
+            if (side == 0) write_byte(pipes[1][1]);
+            while (!counts.stop) {
+                counts.expect(::epoll_wait(all, &event, 1, 60000) == 1);
+                char byte = 0;
+                counts.expect(::read(pipes[side][0], &byte, 1) == 1);
+                ++counts.done[place + side];
+                counts.expect(::write(pipes[1 - side][1], "x", 1) == 1);
+            }
+            return 0;
+        });
+    }
+}
+
+// Makes threads, which make threads, all the time.
+void play_threads(std::vector<Process>& processes, Counts& counts, std::size_t place) {
+    processes.emplace_back([&counts, place] {
+        while (!counts.stop) {
+            std::vector<std::thread> some;
+            for (int i = 0; i < 4; ++i)
+                some.emplace_back([&] {
+                    std::thread([&] { ++counts.done[place]; }).join();
+                    ++counts.done[place];
+                });
+            for (auto& one : some) one.join();
+        }
+        return 0;
+    });
+}
+
+// Makes processes, which make processes.
+void play_forks(std::vector<Process>& processes, Counts& counts, std::size_t place) {
+    processes.emplace_back([&counts, place] {
+        while (!counts.stop) {
+            const pid_t child = ::fork();
+            if (child == 0) {
+                if (::vfork() == 0) ::_exit(0);
+                ::wait(nullptr);
+                ++counts.done[place];
+                ::_exit(7);
+            }
+            int status = 0;
+            counts.expect(::waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+                          WEXITSTATUS(status) == 7);
+            ++counts.done[place + 1];
+        }
+        return 0;
+    });
+}
+
+bool all_advance(const Counts& counts, std::size_t places) {
+    const auto before = counts.all();
+    return eventually([&] {
+        const auto now = counts.all();
+        for (std::size_t i = 0; i < places; ++i)
+            if (now[i] == before[i]) return false;
+        return true;
+    });
+}
+
+constexpr std::size_t all_places = 7;
+
+void play_all(std::vector<Process>& processes, Counts& counts) {
+    play_semop(processes, counts, 0);
+    play_epoll(processes, counts, 2);
+    play_threads(processes, counts, 4);
+    play_forks(processes, counts, 5);
+}
+
+TEST(Hold, WhoIsBusyStandsStillAndGoesOn) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        const Shared<Counts> counts;
+        std::vector<Process> processes;
+        play_all(processes, *counts);
+        ASSERT_TRUE(all_advance(*counts, all_places));
+        for (int round = 0; round < 20; ++round) {
+            Hold hold = Hold::still(here());
+            const auto before = counts->all();
+            // Long enough for anybody who runs to show it.
+            std::this_thread::sleep_for(2ms);
+            EXPECT_EQ(before, counts->all()) << round;
+            EXPECT_NO_THROW(hold.check());
+            EXPECT_GT(hold.release().count(), 0);
+            ASSERT_TRUE(all_advance(*counts, all_places)) << round;
+        }
+        EXPECT_EQ(counts->wrong, 0) << std::strerror(counts->wrong);
+        counts->stop = true;
+    });
+}
+
+TEST(Hold, WhoeverHoldsMayBeKilledAtAnyMoment) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        const Shared<Counts> counts;
+        std::vector<Process> processes;
+        play_all(processes, *counts);
+        std::vector<Call> calls;
+        add_sysv_calls(calls);
+        add_descriptor_calls(calls);
+        const std::size_t players = processes.size();
+        for (const Call& call : calls) processes.emplace_back([&] { return call.blocks() ? 0 : 1; });
+        ASSERT_TRUE(all_advance(*counts, all_places));
+
+        std::minstd_rand random(20); // NOLINT: the same moments each time are as good
+        for (int round = 0; round < 40; ++round) {
+            {
+                // It holds again and again; the destructor kills it.
+                const auto ends = make_pipe();
+                const Process holder([&, test = ::getpid()] {
+                    HoldOptions options;
+                    options.except = {test};
+                    for (;;) {
+                        try {
+                            Hold hold = Hold::still(here(), options);
+                            write_byte(ends[1]);
+                            hold.check();
+                        } catch (const Error& error) {
+                            // The one before may still be about to let go.
+                            if (error.code().value() != EBUSY) throw;
+                        }
+                    }
+                    return 0;
+                });
+                char byte = 0;
+                ::close(ends[1]);
+                ASSERT_EQ(::read(ends[0], &byte, 1), 1);
+                std::this_thread::sleep_for(std::chrono::microseconds(random() % 10000));
+                ::close(ends[0]);
+            }
+            for (const Process& process : processes)
+                ASSERT_TRUE(eventually([&] { return runs_free(process.pid()); })) << round;
+        }
+        ASSERT_TRUE(all_advance(*counts, all_places));
+        EXPECT_EQ(counts->wrong, 0) << std::strerror(counts->wrong);
+        for (std::size_t i = 0; i < calls.size(); ++i) {
+            calls[i].end(processes[players + i].pid());
+            EXPECT_EQ(processes[players + i].wait(), 0) << calls[i].name;
+        }
+        counts->stop = true;
+    });
+}
+
+// ---- Signals, job control, debuggers -------------------------------------------------------------------------------
+
+// A process that does nothing, and tells when it is ready to.
+Process idle(const std::function<void()>& prepare = [] {}) {
+    const auto ends = make_pipe();
+    Process process([&] {
+        prepare();
+        write_byte(ends[1]);
+        for (;;) ::pause();
+        return 0;
+    });
+    ::close(ends[1]);
+    char byte = 0;
+    const bool ready = ::read(ends[0], &byte, 1) == 1;
+    ::close(ends[0]);
+    if (!ready) throw std::runtime_error("a child process could not get ready");
+    return process;
+}
+
+// What an Error said; the number 0 when there was none.
+struct Refusal {
+    int number = 0;
+    std::string text;
+    std::string hint;
+};
+
+Refusal refusal_of(const std::function<void()>& function) {
+    try {
+        function();
+    } catch (const Error& error) {
+        return {error.code().value(), error.what(), error.hint()};
+    }
+    return {};
+}
+
+bool says(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+TEST(Hold, WhoIsStoppedByJobControlStaysSo) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        Process stopped = idle();
+        ::kill(stopped.pid(), SIGSTOP);
+        int status = 0;
+        ASSERT_EQ(::waitpid(stopped.pid(), &status, WUNTRACED), stopped.pid());
+        for (int round = 0; round < 20; ++round) {
+            Hold hold = Hold::still(here());
+            EXPECT_EQ(state_of(stopped.pid()), 't');
+            hold.check();
+            hold.release();
+            EXPECT_TRUE(eventually([&] { return state_of(stopped.pid()) == 'T'; }));
+            siginfo_t news{};
+            EXPECT_EQ(::waitid(P_PID, static_cast<id_t>(stopped.pid()), &news,
+                               WSTOPPED | WCONTINUED | WEXITED | WNOHANG),
+                      0);
+            EXPECT_EQ(news.si_pid, 0) << "its parent was told something";
+        }
+        // What comes meanwhile has its effect afterwards.
+        Hold hold = Hold::still(here());
+        ::kill(stopped.pid(), SIGCONT);
+        hold.release();
+        EXPECT_TRUE(eventually([&] { return state_of(stopped.pid()) == 'S'; }));
+        hold = Hold::still(here());
+        ::kill(stopped.pid(), SIGSTOP);
+        EXPECT_EQ(state_of(stopped.pid()), 't');
+        hold.release();
+        EXPECT_TRUE(eventually([&] { return state_of(stopped.pid()) == 'T'; }));
+    });
+}
+
+TEST(Hold, SignalsArriveAfterwardsEachOnceWithTheirValue) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        struct Got {
+            std::atomic<int> count = 0;
+            std::atomic<long> sum = 0;
+            std::atomic<bool> stop = false;
+        };
+        static const Shared<Got>* got = nullptr;
+        const Shared<Got> shared;
+        got = &shared;
+        // Now in the handler's neighbourhood all the time, now asleep.
+        const auto work = [](bool busy) {
+            return [busy] {
+                struct sigaction action {};
+                action.sa_flags = SA_SIGINFO;
+                action.sa_sigaction = [](int, siginfo_t* about, void*) {
+                    ++(*got)->count;
+                    (*got)->sum += about->si_value.sival_int;
+                };
+                ::sigaction(SIGRTMIN, &action, nullptr);
+                while (!(*got)->stop) {
+                    if (!busy) ::usleep(200);
+                }
+                return 0;
+            };
+        };
+        std::vector<Process> processes;
+        processes.emplace_back(work(true));
+        processes.emplace_back(work(false));
+        for (Process& process : processes) {
+            ASSERT_TRUE(eventually([&] {
+                const std::string caught = status_of(process.pid(), process.pid(), "SigCgt");
+                return !caught.empty() && caught != "0000000000000000";
+            }));
+        }
+        int sent = 0;
+        long sum = 0;
+        std::atomic<bool> done = false;
+        std::thread sender([&] {
+            while (!done) {
+                for (const Process& process : processes) {
+                    union sigval value {};
+                    value.sival_int = ++sent;
+                    sum += sent;
+                    if (::sigqueue(process.pid(), SIGRTMIN, value) != 0) {
+                        sum -= sent--;
+                        std::this_thread::sleep_for(1ms);
+                    }
+                }
+                std::this_thread::sleep_for(50us);
+            }
+        });
+        for (int round = 0; round < 50; ++round) {
+            Hold hold = Hold::still(here());
+            std::this_thread::sleep_for(1ms);
+            hold.release();
+            std::this_thread::sleep_for(1ms);
+        }
+        done = true;
+        sender.join();
+        EXPECT_TRUE(eventually([&] { return shared->count == sent; })) << shared->count << " of " << sent;
+        EXPECT_EQ(shared->sum, sum);
+        shared->stop = true;
+        for (Process& process : processes) EXPECT_EQ(process.wait(), 0);
+    });
+}
+
+TEST(Hold, WhoSleepsInSemopAndIsWokenIsFound) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        std::vector<Call> calls;
+        add_waits(calls);
+        for (const Call& call : calls) {
+            if (call.name != "semop that a handler ends") continue;
+            Process process([&] { return call.blocks() ? 0 : 1; });
+            ASSERT_TRUE(eventually([&] {
+                return says(status_of(process.pid(), process.pid(), "SigCgt"), "2") &&
+                       state_of(process.pid()) == 'S';
+            }));
+            Hold hold = Hold::still(here());
+            EXPECT_EQ(hold.processes(), std::vector{process.pid()});
+            hold.check();
+            call.end(process.pid());
+            EXPECT_EQ(process.wait(), 0);
+            const auto moved = refusal_of([&] { hold.check(); });
+            EXPECT_EQ(moved.number, EAGAIN);
+            EXPECT_FALSE(moved.hint.empty());
+            // Once and for all.
+            EXPECT_EQ(refusal_of([&] { hold.check(); }).number, EAGAIN);
+        }
+    });
+}
+
+TEST(Hold, WhoIsKilledIsFoundAndEndsAtOnce) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        Process process = idle();
+        Hold hold = Hold::still(here());
+        hold.check();
+        ::kill(process.pid(), SIGKILL);
+        EXPECT_EQ(process.wait(), -1); // while it is held
+        EXPECT_EQ(refusal_of([&] { hold.check(); }).number, EAGAIN);
+    });
+}
+
+TEST(Hold, WhoComesLaterIsFound) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        const Process inside = idle();
+        // In another namespace, from where it comes back when it is told to.
+        const auto ends = make_pipe();
+        const auto answers = make_pipe();
+        const Process other([&] {
+            const int home = ::open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
+            if (::unshare(CLONE_NEWIPC) != 0) return 1;
+            write_byte(answers[1]);
+            char byte = 0;
+            if (::read(ends[0], &byte, 1) != 1 || ::setns(home, CLONE_NEWIPC) != 0) return 2;
+            write_byte(answers[1]);
+            for (;;) ::pause();
+            return 0;
+        });
+        char byte = 0;
+        ASSERT_EQ(::read(answers[0], &byte, 1), 1);
+        Hold hold = Hold::still(here());
+        EXPECT_EQ(hold.processes(), std::vector{inside.pid()});
+        EXPECT_NO_THROW(hold.check());
+        write_byte(ends[1]);
+        ASSERT_EQ(::read(answers[0], &byte, 1), 1);
+        const auto came = refusal_of([&] { hold.check(); });
+        EXPECT_EQ(came.number, EAGAIN);
+        EXPECT_TRUE(says(came.text, std::to_string(other.pid()))) << came.text;
+    });
+}
+
+TEST(Hold, WhoIsBeingDebuggedIsNamed) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        const Process debugged = idle();
+        const Process free = idle();
+        const Process debugger = idle([&] {
+            if (::ptrace(PTRACE_SEIZE, debugged.pid(), nullptr, nullptr) != 0) broken("ptrace");
+            ::prctl(PR_SET_NAME, "a debugger");
+        });
+        const auto refused = refusal_of([] { (void)Hold::still(here()); });
+        EXPECT_EQ(refused.number, EBUSY);
+        EXPECT_TRUE(says(refused.text, "process " + std::to_string(debugged.pid()))) << refused.text;
+        EXPECT_TRUE(says(refused.hint, "process " + std::to_string(debugger.pid()) + " (a debugger)"))
+            << refused.hint;
+        EXPECT_TRUE(says(refused.hint, "--live")) << refused.hint;
+        EXPECT_TRUE(runs_free(free.pid()));
+        EXPECT_TRUE(runs_free(debugger.pid()));
+    });
+}
+
+// ---- Who is held, and who is not -----------------------------------------------------------------------------------
+
+TEST(Hold, TheHostsNamespaceIsRefused) {
+    const auto refused = refusal_of([] {
+        try {
+            (void)Hold::still({Namespace::host(), {}, {}, {}, {}});
+        } catch (const Error& error) {
+            if (says(error.what(), "open the IPC namespace"))
+                throw Error(EPERM, "not to be looked at", "--live");
+            throw;
+        }
+    });
+    EXPECT_EQ(refused.number, EPERM);
+    EXPECT_TRUE(says(refused.hint, "--live")) << refused.hint;
+}
+
+TEST(Hold, AnEmptyNamespace) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        Hold hold = Hold::still(here());
+        EXPECT_TRUE(hold.processes().empty()); // this very process is never held
+        EXPECT_NO_THROW(hold.check());
+        EXPECT_EQ(hold.release().count(), 0);
+        EXPECT_EQ(hold.release().count(), 0);
+        EXPECT_EQ(refusal_of([&] { hold.check(); }).number, EINVAL);
+    });
+}
+
+TEST(Hold, ThoseExceptedRun) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        const Process held = idle();
+        const Process excepted = idle();
+        HoldOptions options;
+        options.except = {excepted.pid()};
+        Hold hold = Hold::still(here(), options);
+        EXPECT_EQ(hold.processes(), std::vector{held.pid()});
+        EXPECT_EQ(state_of(held.pid()), 't');
+        EXPECT_TRUE(runs_free(excepted.pid()));
+        EXPECT_NO_THROW(hold.check());
+    });
+}
+
+TEST(Hold, AThreadOfAnotherNamespaceIsHeldWithItsProcess) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        // The main thread ends, and another one leaves: the last one is what is here.
+        const Process process = idle([] {
+            std::thread([] {
+                if (::unshare(CLONE_NEWIPC) != 0) broken("unshare");
+                for (;;) ::pause();
+            }).detach();
+        });
+        const auto both = [&] { return threads_of(process.pid()).size() == 2; };
+        ASSERT_TRUE(eventually(both));
+        Hold hold = Hold::still(here());
+        for (const pid_t thread : threads_of(process.pid())) EXPECT_EQ(state_of(process.pid(), thread), 't');
+        EXPECT_NO_THROW(hold.check());
+    });
+}
+
+TEST(Hold, AProcessWhoseMainThreadHasEnded) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        Process process([] {
+            std::thread([] {
+                for (;;) ::pause();
+            }).detach();
+            ::syscall(SYS_exit, 0);
+            return 0;
+        });
+        ASSERT_TRUE(eventually([&] { return state_of(process.pid()) == 'Z'; }));
+        Hold hold = Hold::still(here());
+        EXPECT_EQ(hold.processes(), std::vector{process.pid()});
+        const auto threads = threads_of(process.pid());
+        ASSERT_EQ(threads.size(), 2U);
+        EXPECT_EQ(state_of(process.pid(), std::max(threads[0], threads[1])), 't');
+        EXPECT_NO_THROW(hold.check());
+    });
+}
+
+TEST(Hold, ThoseOutsideWhoHaveSomethingOfIt) {
+    NeedRoot();
+    in_new_namespaces([] {
+        if (::mount("none", "/dev/shm", "tmpfs", 0, nullptr) != 0) broken("mount /dev/shm");
+        const int segment = ::shmget(IPC_PRIVATE, 4096, 0600);
+        const int file = ::shm_open("/file", O_RDWR | O_CREAT, 0600);
+        if (segment < 0 || file < 0 || ::ftruncate(file, 4096) != 0) broken("make objects");
+        const mqd_t queue = make_posix_queue("/queue", false);
+        const Process attached = idle([&] {
+            if (::shmat(segment, nullptr, 0) == reinterpret_cast<void*>(-1)) broken("shmat");
+            if (::unshare(CLONE_NEWIPC) != 0) broken("unshare");
+        });
+        const Process mapping = idle([&] {
+            if (::unshare(CLONE_NEWIPC) != 0) broken("unshare");
+            ::close(static_cast<int>(queue));
+            if (::mmap(nullptr, 4096, PROT_READ, MAP_SHARED, file, 0) == MAP_FAILED) broken("mmap");
+            ::close(file);
+        });
+        const Process opening = idle([&] {
+            if (::unshare(CLONE_NEWIPC) != 0) broken("unshare");
+            ::close(file);
+        });
+        const Process stranger = idle([&] {
+            if (::unshare(CLONE_NEWIPC) != 0) broken("unshare");
+            ::close(file);
+            ::close(static_cast<int>(queue));
+        });
+        const Process inside = idle();
+        const std::set<pid_t> all = {inside.pid(), mapping.pid(), opening.pid(), attached.pid()};
+        {
+            Hold hold = Hold::still(here());
+            EXPECT_EQ(hold.processes(), std::vector(all.begin(), all.end()));
+            for (const pid_t pid : all) EXPECT_EQ(state_of(pid), 't');
+            EXPECT_TRUE(runs_free(stranger.pid()));
+            EXPECT_NO_THROW(hold.check());
+        }
+        HoldOptions options;
+        options.outsiders = false;
+        const Hold hold = Hold::still(here(), options);
+        EXPECT_EQ(hold.processes(), std::vector{inside.pid()});
+    });
+}
+
+TEST(Hold, WhatTheyHaveOpen) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        const auto theirs = make_pipe();
+        const auto sockets = make_sockets();
+        const Process process = idle();
+        const auto ours = make_pipe();
+        const auto file_of = [](int fd) {
+            struct stat about {};
+            if (::fstat(fd, &about) != 0) broken("fstat");
+            return FileId{about.st_dev, about.st_ino};
+        };
+        const Hold hold = Hold::still(here());
+        EXPECT_TRUE(hold.has_open(file_of(theirs[0])));
+        EXPECT_TRUE(hold.has_open(file_of(sockets[1])));
+        EXPECT_FALSE(hold.has_open(file_of(ours[0])));
+        EXPECT_FALSE(hold.has_open(file_of(ours[1])));
+    });
+}
+
+TEST(Hold, WhoMayNotBeLookedAtIsCounted) {
+    NeedRoot();
+    in_new_namespaces([] {
+        const Process roots = idle();
+        EXPECT_EQ(test::in_fork([] {
+                      if (::setresgid(65534, 65534, 65534) != 0 || ::setresuid(65534, 65534, 65534) != 0)
+                          return 2;
+                      Hold hold = Hold::still(here());
+                      return hold.processes().empty() && hold.unseen() != 0 ? 0 : 1;
+                  }),
+                  0);
+        EXPECT_TRUE(runs_free(roots.pid()));
+    });
+}
+
+// ---- Letting go ----------------------------------------------------------------------------------------------------
+
+TEST(Hold, NoPauseIsLongerThanAllowed) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        const Process process = idle();
+        HoldOptions options;
+        options.max_pause = 200ms;
+        Hold hold = Hold::still(here(), options);
+        EXPECT_EQ(state_of(process.pid()), 't');
+        EXPECT_TRUE(eventually([&] { return runs_free(process.pid()); }));
+        EXPECT_EQ(refusal_of([&] { hold.check(); }).number, ETIMEDOUT);
+        EXPECT_GE(hold.release(), 200ms);
+    });
+}
+
+TEST(Hold, NothingOfTheHolderIsLeftOrHeard) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        std::vector<Process> processes;
+        for (int i = 0; i < 10; ++i) processes.push_back(idle());
+        static std::atomic<int> heard = 0;
+        struct sigaction action {};
+        action.sa_handler = [](int) { ++heard; };
+        ::sigaction(SIGCHLD, &action, nullptr);
+        const auto before = test::open_fds();
+        for (int round = 0; round < 20; ++round) {
+            Hold hold = Hold::still(here());
+            siginfo_t news{};
+            EXPECT_EQ(::waitid(P_ALL, 0, &news, WSTOPPED | WCONTINUED | WEXITED | WNOHANG), 0);
+            EXPECT_EQ(news.si_pid, 0);
+            hold.check();
+        }
+        EXPECT_EQ(test::open_fds(), before);
+        EXPECT_EQ(threads_of(::getpid()).size(), 1U);
+        EXPECT_EQ(heard, 0);
+        ::signal(SIGCHLD, SIG_DFL);
+    });
+}
+
+TEST(Hold, WhoeverHoldsIsStoppedOrReplacedByExec) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        for (const bool exec : {false, true}) {
+            const Process process = idle();
+            const auto ends = make_pipe();
+            const auto answers = make_pipe();
+            Process holder([&, test = ::getpid()] {
+                HoldOptions options;
+                options.except = {test};
+                Hold hold = Hold::still(here(), options);
+                write_byte(answers[1]);
+                char byte = 0;
+                if (::read(ends[0], &byte, 1) != 1) return 1;
+                if (exec) ::execlp("sleep", "sleep", "1000", nullptr);
+                return refusal_of([&] { hold.check(); }).number == ECANCELED ? 0 : 2;
+            });
+            char byte = 0;
+            ASSERT_EQ(::read(answers[0], &byte, 1), 1);
+            EXPECT_EQ(state_of(process.pid()), 't');
+            if (exec)
+                write_byte(ends[1]);
+            else
+                ::kill(holder.pid(), SIGSTOP);
+            EXPECT_TRUE(eventually([&] { return runs_free(process.pid()); })) << exec;
+            if (exec) continue;
+            // Its own parent is told of the stop.
+            int status = 0;
+            EXPECT_EQ(::waitpid(holder.pid(), &status, WUNTRACED), holder.pid());
+            EXPECT_TRUE(WIFSTOPPED(status));
+            ::kill(holder.pid(), SIGCONT);
+            write_byte(ends[1]);
+            EXPECT_EQ(holder.wait(), 0);
+        }
+    });
+}
+
+// The kernel lets nobody trace a thread in execve before all other threads of its process are gone, and lets none be gone
+// that is traced.
+TEST(Hold, WhoReplacesItselfByExecWithManyThreads) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        std::vector<Process> processes;
+        for (int i = 0; i < 2; ++i) {
+            processes.emplace_back([] {
+                // This very test program, which does the same again: see below.
+                ::setenv("IPCNS_TEST_EXEC", "1", 1);
+                ::execl("/proc/self/exe", "ipcns-unit-tests", "--gtest_filter=HoldHelper.ExecsFromAThread",
+                        "--gtest_brief=1", nullptr);
+                return 1;
+            });
+        }
+        for (int round = 0; round < 30; ++round) {
+            Hold hold = Hold::still(here());
+            EXPECT_NO_THROW(hold.check());
+            hold.release();
+            ::usleep(5000);
+        }
+        for (const Process& process : processes) EXPECT_NE(state_of(process.pid()), 'Z');
+    });
+}
+
+TEST(HoldHelper, ExecsFromAThread) {
+    if (std::getenv("IPCNS_TEST_EXEC") == nullptr)
+        GTEST_SKIP() << "is run by Hold.WhoReplacesItselfByExec...";
+    for (int i = 0; i < 20; ++i)
+        std::thread([] {
+            for (;;) ::pause();
+        }).detach();
+    std::thread([] {
+        ::execl("/proc/self/exe", "ipcns-unit-tests", "--gtest_filter=HoldHelper.ExecsFromAThread",
+                "--gtest_brief=1", nullptr);
+    }).join();
+}
+
 } // namespace
 } // namespace ipcns
