@@ -251,7 +251,7 @@ print("\n".join(keys or value))')
 # command, "$ COMMAND" first.
 tour() {
     awk '/^<!-- tour -->/ {tour = 1} tour && /^```console/ {on = 1; next} /^```$/ {on = tour = 0} on' "$IPCNS_TREE/README.md" |
-        sed -E "s/\b(db|small)\b/\1$suffix/g"
+        sed -E "s/\b(db|small|copy)\b/\1$suffix/g"
 }
 
 # What differs from run to run, made equal. Lines about the host itself tell nothing.
@@ -265,7 +265,7 @@ levelled() {
     need ipcmk ipcs
     is_root || need_userns
     suffix=-$$-$RANDOM
-    printf '%s\n' "db$suffix" "small$suffix" >>"$names_file"
+    printf '%s\n' "db$suffix" "small$suffix" "copy$suffix" >>"$names_file"
     PATH=${IPCNS%/*}:$PATH
     count=0
     : >output
