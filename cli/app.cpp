@@ -17,10 +17,12 @@
 namespace ipcns::cli {
 namespace {
 
-// "SIZE", without what the library adds about ranges and defaults.
+// "SIZE", without what the library adds about ranges ("SECONDS:FLOAT in [0 - 60]") and words ("WHEN:{auto,never}"). Names
+// of ours may have a colon, too: "OLD:NEW".
 std::string value_name(const CLI::Option* option) {
     const std::string type = option->get_type_name();
-    return option->get_type_size() == 0 ? "" : type.substr(0, type.find(':'));
+    if (option->get_type_size() == 0) return "";
+    return type.find_first_of(" {") == std::string::npos ? type : type.substr(0, type.find(':'));
 }
 
 std::string positional_name(const CLI::Option* option) {
@@ -78,7 +80,7 @@ Option* Option::option_text(const std::string& text) {
 }
 
 Option* Option::repeatable() {
-    option_->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    option_->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     return this;
 }
 

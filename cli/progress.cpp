@@ -5,6 +5,7 @@
 
 #include <fmt/core.h>
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -39,6 +40,9 @@ void ProgressLine::show(const Progress& progress) {
     const auto now = Clock::now();
     if (now < next_) return;
     next_ = now + pause;
+    // Who reads the terminal may be one of those who stand still: then it fills up, and nobody is to wait for it.
+    pollfd terminal{STDERR_FILENO, POLLOUT, 0};
+    if (::poll(&terminal, 1, 0) != 1 || (terminal.revents & POLLOUT) == 0) return;
     shown_ = true;
     const double seconds = std::chrono::duration<double>(now - begin_).count();
     const double rate = static_cast<double>(progress.done) / seconds;

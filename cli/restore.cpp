@@ -9,8 +9,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <memory>
-#include <set>
+#include <optional>
 
 namespace ipcns::cli {
 namespace {
@@ -112,9 +113,26 @@ void list(const Snapshot& snapshot, const Options& options) {
     rows.print(snapshot);
 }
 
+// The name that it was saved under.
+std::string saved_name(int input) {
+    const off_t start = ::lseek(input, 0, SEEK_CUR);
+    if (start < 0)
+        throw UsageError("what comes through a pipe can't be read twice: it needs a NAME",
+                         "... | ipcns restore - NAME");
+    std::string name = read_snapshot(input).name;
+    if (name.empty())
+        throw UsageError("it was saved without a name, and needs one", "ipcns restore FILE NAME");
+    if (::lseek(input, start, SEEK_SET) != start)
+        throw Error(errno, "go back to the beginning of the snapshot");
+    return name;
+}
+
 void restore(const Options& options) {
     const RestoreOptions words = options.words.options();
     if (options.list && options.check) throw UsageError("either --list or --check");
+    if (!options.list &&
+        (options.format.json() || !options.format.headings() || !options.format.is_usual() || options.bytes))
+        throw UsageError("-o, -n, -b and --json are for --list");
     const bool looks = options.list || options.check;
     if (looks && !(options.name.empty() && options.into.empty()))
         throw UsageError(std::string(options.list ? "--list" : "--check") +
@@ -140,20 +158,24 @@ void restore(const Options& options) {
         list(read_snapshot(input), options);
         return;
     }
-    ProgressLine line(options.check ? "checking" : "restoring");
+    auto line = std::make_optional<ProgressLine>(options.check ? "checking" : "restoring");
     if (options.check) {
-        const Snapshot snapshot = check_snapshot(input, line.function());
+        const Snapshot snapshot = check_snapshot(input, line->function());
+        line.reset();
         if (options.verbose) fmt::print(stderr, "ipcns: it is whole: {}\n", objects_in_words(snapshot));
         return;
     }
     RestoreOptions how = words;
-    how.progress = line.function();
-    const RestoreReport report = into ? restore_into(input, *into, how)
-                                      : ipcns::restore(input, Registry::of_caller(), options.name, how);
+    how.progress = line->function();
+    const RestoreReport report =
+        into ? restore_into(input, *into, how)
+             : ipcns::restore(input, Registry::of_caller(),
+                              options.name.empty() ? saved_name(input) : options.name, how);
+    line.reset();
     print_notes(report.notes, options.verbose);
     if (options.verbose) {
-        fmt::print(stderr, "ipcns: restored {}, {} of contents\n", objects_in_words(report.snapshot),
-                   format_size(report.contents));
+        fmt::print(stderr, "ipcns: restored {}, {}\n", objects_in_words(report.snapshot),
+                   contents_in_words(report.contents));
         print_not_restored();
     }
 }
@@ -167,7 +189,7 @@ void add_restore(App& program, int& /*status*/) {
         "Make a new namespace NAME with everything that `ipcns save` wrote to FILE: the same ids, keys, names, owners, modes,\n"
         "values, messages, memory and limits. All of it or, if anything fails, nothing.");
     command->add_option("FILE", options->file, "what save wrote; - is standard input")->required();
-    command->add_option("NAME", options->name, "the new name (default: the one it was saved under)");
+    command->add_option("NAME", options->name, "the new name; without it the one that it was saved under");
     command
         ->add_option("--into", options->into,
                      "add it to the namespace TARGET, if no key, id or name is taken there")
@@ -178,9 +200,9 @@ void add_restore(App& program, int& /*status*/) {
     command->add_flag("-b,--bytes", options->bytes, "sizes in bytes, for --list");
     command->add_flag("-v,--verbose", options->verbose, "say what was made, and what could not be");
     options->format.add_to(*command);
-    command->footer(
-        "Examples:\n  ipcns restore db.ipcns\n  ipcns restore --list db.ipcns\n"
-        "  ipcns restore db.ipcns db2 --map-uid 1000:postgres");
+    command->footer(command->get_footer() +
+                    "\n\nExamples:\n  ipcns restore db.ipcns\n  ipcns restore --list db.ipcns\n"
+                    "  ipcns restore db.ipcns db2 --map-uid 1000:postgres");
     command->callback([options] { restore(*options); });
 }
 

@@ -45,7 +45,8 @@ void add_mapping(std::map<Id, Id>& ids, const std::string& text, Parse parse) {
 void SaveWords::add_to(App& command) {
     command.add_flag("--live", live,
                      "let the processes inside go on meanwhile: objects are then of different moments");
-    command.add_option("--max-pause", max_pause, "give up rather than hold them still longer: 2, 0.5, 200ms");
+    command.add_option("--max-pause", max_pause, "give up rather than hold them still longer: 2, 0.5, 200ms")
+        ->type_name("TIME");
     command.add_flag("--drain", drain,
                      "read POSIX queues by receiving and sending back, where BPF is not to be had");
 }
@@ -62,13 +63,10 @@ SaveOptions SaveWords::options() const {
 }
 
 void RestoreWords::add_to(App& command) {
-    command
-        .add_option("--map-uid", users, "OLD:NEW: what belonged to user OLD is to belong to NEW (repeatable)")
+    command.add_option("--map-uid", users, "what belonged to user OLD is to belong to NEW; may be repeated")
         ->type_name("OLD:NEW")
         ->repeatable();
-    command.add_option("--map-gid", groups, "OLD:NEW: the same for a group (repeatable)")
-        ->type_name("OLD:NEW")
-        ->repeatable();
+    command.add_option("--map-gid", groups, "the same for a group")->type_name("OLD:NEW")->repeatable();
     command.add_option("--shm-size", shm_size, "size of the new /dev/shm, instead of the saved one's")
         ->type_name("SIZE");
     command.add_flag("--new-ids", new_ids, "let the kernel choose the ids of System V objects");
@@ -98,6 +96,12 @@ std::string objects_in_words(const Snapshot& snapshot) {
     return words.empty() ? "nothing" : words;
 }
 
+std::string contents_in_words(std::uint64_t bytes) {
+    constexpr std::uint64_t small = 1024; // format_size() says the number alone
+    return bytes < small ? fmt::format("{} byte{} of contents", bytes, bytes == 1 ? "" : "s")
+                         : format_size(bytes) + " of contents";
+}
+
 std::string time_in_words(std::chrono::nanoseconds time) {
     const double seconds = std::chrono::duration<double>(time).count();
     return seconds < 0.1 ? fmt::format("{:.1f} ms", seconds * 1000) : fmt::format("{:.2f} s", seconds);
@@ -111,7 +115,7 @@ void print_notes(const std::vector<std::string>& notes, bool verbose) {
 
 std::string save_in_words(const SaveReport& report) {
     std::string words =
-        fmt::format("{}, {} of contents", objects_in_words(report.snapshot), format_size(report.contents));
+        fmt::format("{}, {}", objects_in_words(report.snapshot), contents_in_words(report.contents));
     if (!report.snapshot.live)
         words += report.held == 0 ? "; nobody was inside"
                                   : fmt::format("; held {} process{} still for {}", report.held,

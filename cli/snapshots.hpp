@@ -7,6 +7,7 @@
 #include <ipcns/snapshot.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,8 @@ struct RestoreWords {
 
 /// "2 queues, 1 segment": how many there are of each kind.
 std::string objects_in_words(const Snapshot& snapshot);
+/// "64M of contents".
+std::string contents_in_words(std::uint64_t bytes);
 /// "0.42 s", "3.1 ms".
 std::string time_in_words(std::chrono::nanoseconds time);
 /// What was not, or cannot be, as it was: all of it when verbose, else the first few, on standard error.

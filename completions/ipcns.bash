@@ -29,6 +29,10 @@ _ipcns_options() { # COMMAND
     clear) printf '%s\n' -y --yes --dry-run -v --verbose -h --help ;;
     limits) printf '%s\n' -o --output -n --noheadings -J --json -b --bytes -v --verbose -h --help ;;
     peek) printf '%s\n' --raw --limit --bytes --offset --length -o --output -n --noheadings -J --json -h --help ;;
+    save) printf '%s\n' --live --max-pause --drain --zstd -v --verbose -h --help ;;
+    restore) printf '%s\n' --into --map-uid --map-gid --shm-size --new-ids --list --check -b --bytes -o --output \
+        -n --noheadings -J --json -v --verbose -h --help ;;
+    clone) printf '%s\n' --live --max-pause --drain --map-uid --map-gid --shm-size --new-ids -v --verbose -h --help ;;
     verify) printf '%s\n' -o --output -n --noheadings -J --json --run-options --only --expect --limits --junit -h --help ;;
     esac
 }
@@ -44,6 +48,7 @@ _ipcns_columns() { # COMMAND
         INODE HOLDERS ;;
     remove) printf '%s\n' OBJECT KIND KEY OWNER UID MODE SIZE STATE IDLE ;;
     diff) printf '%s\n' WHAT KIND RESULT FIELD NUMBER OFFSET A B IDA IDB NOTE ;;
+    restore) printf '%s\n' OBJECT KEY UID GID MODE SIZE CONTENT ;;
     limits) printf '%s\n' KEY VALUE DEFAULT USED USE% MEANING UNIT PATH ;;
     peek) printf '%s\n' NUMBER TYPE PRIORITY BYTES TEXT DATA VALUE PID WAITINC WAITZERO WAITERS ;;
     verify) printf '%s\n' CHANNEL VERDICT DECIDES CLOSES WHY FORTH BACK EXPECTED MEANING ;;
@@ -200,13 +205,31 @@ _ipcns_reply_program() { # INDEX in COMP_WORDS where the program begins
     fi
 }
 
+# A file, for a command that also takes "-".
+_ipcns_reply_file() {
+    mapfile -t COMPREPLY < <(compgen -f -- "$cur") && compopt -o filenames 2>/dev/null
+}
+
+# OLD:NEW, of users or groups.
+_ipcns_reply_mapped() { # u|g
+    local new=${cur#*:} word
+    if [[ $cur != *:* ]]; then return; fi
+    while IFS= read -r word; do
+        # Readline replaces what comes after the colon if it takes that for the end of a word.
+        if [[ $COMP_WORDBREAKS == *:* ]]; then COMPREPLY+=("$word"); else COMPREPLY+=("${cur%%:*}:$word"); fi
+    done < <(compgen -"$1" -- "$new")
+}
+
 # What comes after an option that takes a value; fails when this one takes none.
 _ipcns_reply_value() { # COMMAND OPTION
     case $2 in
     --limit) if [[ $1 != make && $1 != peek ]]; then _ipcns_reply_limit; fi ;;
     --kind) _ipcns_reply msg sem shm mq psem pshm ;;
     --owner) mapfile -t COMPREPLY < <(compgen -u -- "$cur") ;;
-    --huge | --count | --mode | --value | --key | --older-than | --raw) ;;
+    --huge | --count | --mode | --value | --key | --older-than | --raw | --max-pause | --zstd) ;;
+    --into) _ipcns_reply_target ;;
+    --map-uid) _ipcns_reply_mapped u ;;
+    --map-gid) _ipcns_reply_mapped g ;;
     --shm-size | --size | --bytes | --offset | --length) if [[ $cur == [0-9]* ]]; then _ipcns_reply "${cur%%[!0-9]*}"{K,M,G,T}; fi ;;
     --chdir) mapfile -t COMPREPLY < <(compgen -d -- "$cur") && compopt -o filenames 2>/dev/null ;;
     --env)
@@ -220,7 +243,7 @@ _ipcns_reply_value() { # COMMAND OPTION
     --fds) _ipcns_reply auto always never ;;
     --only | --expect) _ipcns_reply_channels ;;
     --run-options) _ipcns_reply --ipc-only --strict ;;
-    --junit) mapfile -t COMPREPLY < <(compgen -f -- "$cur") && compopt -o filenames 2>/dev/null ;;
+    --junit) _ipcns_reply_file ;;
     *) return 1 ;;
     esac
 }
@@ -252,12 +275,12 @@ _ipcns() {
         if [[ $cur == -* ]]; then
             _ipcns_reply_lines < <(_ipcns_options '')
         else
-            _ipcns_reply run exec create attach delete list pids identify monitor show make remove limits diff clear peek verify help
+            _ipcns_reply run exec create attach delete list pids identify monitor show make remove limits diff clear peek save restore clone verify help
         fi
         return
     fi
     if [[ $command == help ]]; then
-        if ((last == 2)); then _ipcns_reply run exec create attach delete list pids identify monitor show make remove limits diff clear peek verify; fi
+        if ((last == 2)); then _ipcns_reply run exec create attach delete list pids identify monitor show make remove limits diff clear peek save restore clone verify; fi
         return
     fi
 
@@ -274,7 +297,7 @@ _ipcns() {
             case $word in
             --shm-size | --limit | --name | --chdir | --env | --unset | --timeout | -o | --output | --size | --count | --mode | \
                 --value | --owner | --kind | --older-than | --key | --run-options | --only | --expect | --junit | --offset | \
-                --length) option=$word ;;
+                --length | --max-pause | --into | --map-uid | --map-gid) option=$word ;;
             --bytes) if [[ $command == peek ]]; then option=$word; fi ;;
             esac
         else
@@ -334,6 +357,9 @@ _ipcns() {
                 if [[ $cur == *:* ]]; then _ipcns_reply_objects "${words[@]:2:last-2}"; else _ipcns_reply_kinds; fi
             fi
             ;;
+        save) if ((others == 0)); then _ipcns_reply_target; else _ipcns_reply_file; fi ;;
+        restore) if ((others == 0)); then _ipcns_reply_file; fi ;;
+        clone) if ((others == 0)); then _ipcns_reply_target; fi ;;
         verify) if ((others < 2)); then _ipcns_reply_target; fi ;;
         esac
     fi

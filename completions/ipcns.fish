@@ -65,7 +65,7 @@ function __ipcns_words
         else if test $ended = no; and string match -q -- '-?*' $word
             contains -- $word --shm-size --limit --name --chdir --env --unset --timeout -o --output \
                 --size --count --mode --value --owner --kind --older-than --key --run-options --only --expect --junit \
-                --offset --length
+                --offset --length --max-pause --into --map-uid --map-gid
             and set value yes
         else
             echo $word
@@ -193,13 +193,16 @@ complete -c ipcns -n __ipcns_no_command -a limits -d 'show and set the limits of
 complete -c ipcns -n __ipcns_no_command -a diff -d 'compare two processes or what two namespaces hold'
 complete -c ipcns -n __ipcns_no_command -a clear -d 'remove everything from a named namespace'
 complete -c ipcns -n __ipcns_no_command -a peek -d 'look into a queue, semaphores or shared memory; take nothing'
+complete -c ipcns -n __ipcns_no_command -a save -d 'save everything in a namespace to a file'
+complete -c ipcns -n __ipcns_no_command -a restore -d 'make a namespace again from such a file'
+complete -c ipcns -n __ipcns_no_command -a clone -d 'copy a namespace with everything in it'
 complete -c ipcns -n __ipcns_no_command -a verify -d 'try what gets through between two namespaces'
 complete -c ipcns -n __ipcns_no_command -a help -d 'tell about a command'
 complete -c ipcns -n '__ipcns_command help; and __ipcns_has_words 0' \
-    -a 'run exec create attach delete list pids identify monitor show make remove limits diff clear peek verify'
+    -a 'run exec create attach delete list pids identify monitor show make remove limits diff clear peek save restore clone verify'
 complete -c ipcns -n __ipcns_no_command -s V -l version -d 'print the version'
 complete -c ipcns -n __ipcns_no_command -s h -l help -d 'list the commands'
-complete -c ipcns -n '__ipcns_options run exec create attach delete list pids identify monitor show make remove limits diff clear peek verify' \
+complete -c ipcns -n '__ipcns_options run exec create attach delete list pids identify monitor show make remove limits diff clear peek save restore clone verify' \
     -s h -l help -d 'show what the command does'
 
 # Arguments
@@ -221,13 +224,16 @@ complete -c ipcns -n '__ipcns_command limits' -a '(__ipcns_limits)'
 complete -c ipcns -n '__ipcns_command identify; and __ipcns_has_words 0' -a '(__fish_complete_pids)'
 complete -c ipcns -n '__ipcns_command peek; and __ipcns_has_words 0' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command peek; and __ipcns_has_words 1' -a '(__ipcns_objects)'
+complete -c ipcns -n '__ipcns_command save clone; and __ipcns_has_words 0' -a '(__ipcns_targets)'
+complete -c ipcns -n '__ipcns_command save; and __ipcns_has_words 1' -F
+complete -c ipcns -n '__ipcns_command restore; and __ipcns_has_words 0' -F
 complete -c ipcns -n '__ipcns_command verify; and __ipcns_has_words 0' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command verify; and __ipcns_has_words 1' -a '(__ipcns_targets)'
 
 # How much is private
 complete -c ipcns -n '__ipcns_options run exec' -l ipc-only -d 'only the IPC namespace'
 complete -c ipcns -n '__ipcns_options run' -l strict -d 'also process ids, network, host name, /proc and /tmp'
-complete -c ipcns -n '__ipcns_options run create' -l shm-size -x -d 'size of its /dev/shm (K M G T)'
+complete -c ipcns -n '__ipcns_options run create restore clone' -l shm-size -x -d 'size of its /dev/shm (K M G T)'
 complete -c ipcns -n '__ipcns_options run create' -l limit -x -a '(__ipcns_limits)' -d 'set a limit'
 complete -c ipcns -n '__ipcns_options run exec' -l root -d 'be root in the user namespace'
 
@@ -258,7 +264,7 @@ complete -c ipcns -n '__ipcns_options run exec' -l chdir -x -a '(__fish_complete
 complete -c ipcns -n '__ipcns_options run exec' -l env -x -a '(set -xn)=' -d 'set a variable'
 complete -c ipcns -n '__ipcns_options run exec' -l unset -x -a '(set -xn)' -d 'take a variable away'
 complete -c ipcns -n '__ipcns_options run exec' -l die-with-parent -d 'kill it when its parent dies'
-complete -c ipcns -n '__ipcns_options run exec create delete make remove limits clear' -s v -l verbose -d 'say what is done'
+complete -c ipcns -n '__ipcns_options run exec create delete make remove limits clear save restore clone' -s v -l verbose -d 'say what is done'
 
 # Objects
 complete -c ipcns -n '__ipcns_options make' -l size -x -d 'bytes, or bytes of a message (K M G T)'
@@ -287,6 +293,18 @@ complete -c ipcns -n '__ipcns_options peek' -l bytes -x -d 'so much of each mess
 complete -c ipcns -n '__ipcns_options peek' -l offset -x -d 'shared memory from here on (K M G T)'
 complete -c ipcns -n '__ipcns_options peek' -l length -x -d 'so much of it (K M G T)'
 
+# Snapshots
+complete -c ipcns -n '__ipcns_options save clone' -l live -d 'hold nobody still'
+complete -c ipcns -n '__ipcns_options save clone' -l max-pause -x -d 'give up rather than hold them longer (2 0.5 200ms)'
+complete -c ipcns -n '__ipcns_options save clone' -l drain -d 'read POSIX queues without BPF'
+complete -c ipcns -n '__ipcns_options save' -l zstd -d 'compress (=1 to 19)'
+complete -c ipcns -n '__ipcns_options restore' -l into -x -a '(__ipcns_targets)' -d 'add it to a namespace that is there'
+complete -c ipcns -n '__ipcns_options restore clone' -l map-uid -x -d 'OLD:NEW: give what belonged to a user to another'
+complete -c ipcns -n '__ipcns_options restore clone' -l map-gid -x -d 'OLD:NEW: the same for a group'
+complete -c ipcns -n '__ipcns_options restore clone' -l new-ids -d 'let the kernel choose ids'
+complete -c ipcns -n '__ipcns_options restore' -l list -d 'only show what is in it'
+complete -c ipcns -n '__ipcns_options restore' -l check -d 'only compare every checksum'
+
 # Trials
 complete -c ipcns -n '__ipcns_options verify' -l run-options -x -a '--ipc-only --strict' -d 'options of run for the new namespaces'
 complete -c ipcns -n '__ipcns_options verify' -l only -x -a '(__ipcns_channels)' -d 'try only these channels'
@@ -305,6 +323,8 @@ complete -c ipcns -n '__ipcns_options identify' -s o -l output -x -d 'columns to
     -a '(__ipcns_columns NS NAME PID)'
 complete -c ipcns -n '__ipcns_options show' -s o -l output -x -d 'columns to show' \
     -a '(__ipcns_columns NS NSNAME OBJECT KIND ID KEY NAME MODE OWNER UID GROUP GID CREATOR CUID CGROUP CGID SIZE STATE CONTENT MESSAGES LIMIT LSPID LRPID SENT RECEIVED NSEMS VALUES OPERATED RSS SWAP NATTCH CPID LPID ATTACHED DETACHED FLAGS MAXMSG MSGSIZE NOTIFY VALUE WAITERS ALLOC ACCESSED MODIFIED CHANGED BORN DEVICE INODE HOLDERS)'
+complete -c ipcns -n '__ipcns_options restore' -s o -l output -x -d 'columns to show' \
+    -a '(__ipcns_columns OBJECT KEY UID GID MODE SIZE CONTENT)'
 complete -c ipcns -n '__ipcns_options limits' -s o -l output -x -d 'columns to show' \
     -a '(__ipcns_columns KEY VALUE DEFAULT USED USE% MEANING UNIT PATH)'
 complete -c ipcns -n '__ipcns_options diff' -s o -l output -x -d 'columns to show' \
@@ -313,10 +333,10 @@ complete -c ipcns -n '__ipcns_options remove' -s o -l output -x -d 'columns to s
     -a '(__ipcns_columns OBJECT KIND KEY OWNER UID MODE SIZE STATE IDLE)'
 complete -c ipcns -n '__ipcns_options peek' -s o -l output -x -d 'columns to show' \
     -a '(__ipcns_columns NUMBER TYPE PRIORITY BYTES TEXT DATA VALUE PID WAITINC WAITZERO WAITERS)'
-complete -c ipcns -n '__ipcns_options list pids identify show remove limits diff peek verify' -s n -l noheadings -d 'no line of headings'
-complete -c ipcns -n '__ipcns_options list pids identify monitor show make remove limits diff peek verify' -s J -l json -d 'print JSON'
+complete -c ipcns -n '__ipcns_options list pids identify show remove limits diff peek restore verify' -s n -l noheadings -d 'no line of headings'
+complete -c ipcns -n '__ipcns_options list pids identify monitor show make remove limits diff peek restore verify' -s J -l json -d 'print JSON'
 complete -c ipcns -n '__ipcns_options list' -l fds -x -a 'auto always never' -d 'search descriptors'
 complete -c ipcns -n '__ipcns_options list' -l objects -d 'also what is in each'
-complete -c ipcns -n '__ipcns_options list show limits' -s b -l bytes -d 'sizes in bytes'
+complete -c ipcns -n '__ipcns_options list show limits restore' -s b -l bytes -d 'sizes in bytes'
 complete -c ipcns -n '__ipcns_options list show' -s q -l quiet -d 'not a word about what could not be seen'
 complete -c ipcns -n '__ipcns_options pids' -s l -l long -d 'a table with users and commands'

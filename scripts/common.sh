@@ -51,6 +51,7 @@ test_needs=(
     'python3-pytest=pytest'
     'codespell=codespell'
     'jq=jq'
+    'xxhash=xxh128sum'
     'perl-base=perl'
 )
 # What tests/integration starts.

@@ -78,7 +78,7 @@ name_to_complete() {
     expect_line 'ipcns help monitor ' bash_line 'ipcns help mo'
     expect_line 'ipcns list --noheadings ' bash_line 'ipcns list --no'
     expect_line 'ipcns delete --all --kill ' bash_line 'ipcns delete --all --k'
-    expect_line 'ipcns attach clear create delete diff exec help identify limits list make monitor pids remove run show verify ' bash_all 'ipcns '
+    expect_line 'ipcns attach clear clone create delete diff exec help identify limits list make monitor peek pids remove restore run save show verify ' bash_all 'ipcns '
 }
 
 @test "bash: channels, in a list" {
@@ -128,6 +128,20 @@ name_to_complete() {
     fish_words 'ipcns exec slurm:' | grep -qx "$name"
 }
 
+@test "bash: targets and files of snapshots" {
+    need expect
+    name_to_complete
+    : >a.snapshot
+    expect_line "ipcns save $name " bash_line "ipcns save $start"
+    expect_line "ipcns save --max-pause 2 $name a.snapshot " bash_line "ipcns save --max-pause 2 $name a.sn"
+    expect_line 'ipcns restore a.snapshot ' bash_line 'ipcns restore a.sn'
+    expect_line "ipcns restore --into $name " bash_line "ipcns restore --into $start"
+    expect_line "ipcns restore --into=$name a.snapshot " bash_line "ipcns restore --into=$name a.sn"
+    expect_line 'ipcns restore --list -o OBJECT,KEY' bash_line 'ipcns restore --list -o OBJECT,KE'
+    expect_line 'ipcns restore --map-uid 1000:root ' bash_line 'ipcns restore --map-uid 1000:roo'
+    expect_line "ipcns clone $name " bash_line "ipcns clone $start"
+}
+
 @test "bash: limits, for a namespace or without one" {
     need expect
     name_to_complete
@@ -168,6 +182,11 @@ name_to_complete() {
     expect_line "ipcns exec $name " zsh_line "ipcns exec $start"
     expect_line "ipcns diff self $name " zsh_line "ipcns diff self $start"
     expect_line "ipcns delete $name " zsh_line "ipcns delete $start"
+    : >a.snapshot
+    expect_line "ipcns save $name " zsh_line "ipcns save $start"
+    expect_line 'ipcns save db a.snapshot ' zsh_line 'ipcns save db a.sn'
+    expect_line 'ipcns restore a.snapshot ' zsh_line 'ipcns restore a.sn'
+    expect_line "ipcns clone $name " zsh_line "ipcns clone $start"
     expect_line 'ipcns run -v -- dircolors ' zsh_line 'ipcns run -v -- dircolor'
     expect_line 'ipcns exec db -- cat an-argument ' zsh_line 'ipcns exec db -- cat an-a'
 }
@@ -185,6 +204,12 @@ name_to_complete() {
     expect_line "$name" fish_words "ipcns exec $start"
     expect_line "$name" fish_words "ipcns diff self $start"
     expect_line "$name" fish_words "ipcns delete $start"
+    : >a.snapshot
+    expect_line "$name" fish_words "ipcns save $start"
+    expect_line 'a.snapshot' fish_words 'ipcns save db a.sn'
+    expect_line 'a.snapshot' fish_words 'ipcns restore a.sn'
+    expect_line "$name" fish_words "ipcns restore --into $start"
+    expect_line "$name" fish_words "ipcns clone $start"
     expect_line 'dircolors' fish_words 'ipcns run -v -- dircolor'
     expect_line 'an-argument' fish_words 'ipcns exec db -- cat an-a'
 }

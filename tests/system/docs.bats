@@ -14,8 +14,8 @@ setup() {
     completions=$IPCNS_TREE/completions
 }
 
-commands=(run exec create attach delete list pids identify monitor show make remove limits diff clear peek verify)
-tables=(list pids identify show remove limits diff peek verify)
+commands=(run exec create attach delete list pids identify monitor show make remove limits diff clear peek save restore clone verify)
+tables=(list pids identify show remove limits diff peek restore verify)
 
 # same WHAT A B: two lists, one word a line, hold the same words.
 same() {
@@ -113,6 +113,13 @@ table_of() { # COMMAND ARGUMENT...
     case $1 in
     remove) ipcns run -- sh -c 'ipcmk -Q >/dev/null && exec "$IPCNS" "$@"' - "$@" self --all --dry-run ;;
     peek) ipcns run -- sh -c 'ipcmk -S 1 >/dev/null && exec "$IPCNS" "$@"' - "$@" self sem:0 ;;
+    restore)
+        name=$(unique_name)
+        ipcns create "$name"
+        ipcns make "$name" msg >/dev/null
+        ipcns save "$name" snapshot
+        ipcns "$@" --list snapshot
+        ;;
     *) ipcns "$@" ;;
     esac
 }
@@ -199,9 +206,12 @@ print("\n".join(keys or value))')
         }
         # The first line says which page it is, and it refers to no page of ours that there is not.
         [[ $(head -n 1 "$source") == "${page%.*}(${page##*.}) "* ]]
-        for other in $(grep -oE '\*ipcns[a-z-]*\*\(1\)' "$source" | tr -d '*' | sed 's/(1)//'); do
-            [[ -e $man/$other.1.scd ]]
-        done
+        while IFS= read -r other; do
+            [[ -e $man/$other.scd ]] || {
+                printf '%s refers to %s\n' "$source" "$other"
+                return 1
+            }
+        done < <(grep -oE '\*ipcns[a-z-]*\*\([0-9]\)' "$source" | sed -E 's/\*([a-z-]*)\*\((.)\)/\1.\2/')
     done
 }
 
@@ -241,7 +251,7 @@ print("\n".join(keys or value))')
 # command, "$ COMMAND" first.
 tour() {
     awk '/^<!-- tour -->/ {tour = 1} tour && /^```console/ {on = 1; next} /^```$/ {on = tour = 0} on' "$IPCNS_TREE/README.md" |
-        sed -E "s/\b(db|small)\b/\1$suffix/g"
+        sed -E "s/\b(db|small|copy)\b/\1$suffix/g"
 }
 
 # What differs from run to run, made equal. Lines about the host itself tell nothing.
@@ -255,7 +265,7 @@ levelled() {
     need ipcmk ipcs
     is_root || need_userns
     suffix=-$$-$RANDOM
-    printf '%s\n' "db$suffix" "small$suffix" >>"$names_file"
+    printf '%s\n' "db$suffix" "small$suffix" "copy$suffix" >>"$names_file"
     PATH=${IPCNS%/*}:$PATH
     count=0
     : >output
