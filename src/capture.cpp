@@ -19,6 +19,9 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <limits>
+#include <span>
 
 namespace ipcns {
 namespace {
@@ -62,9 +65,49 @@ std::vector<Extent> extents_of(Contents& contents) {
     return extents;
 }
 
-} // namespace
+// The kernel copies no message that is longer than msgmax, which may have been lowered since it was sent. While everybody
+// stands still nobody sees that it is higher for a moment.
+class HigherMessageLimit {
+public:
+    explicit HigherMessageLimit(std::uint64_t bytes) {
+        constexpr std::uint64_t most = std::numeric_limits<int>::max();
+        const LimitKey* const key = find_limit_key("msgmax");
+        for (auto& limit : read_limits()) {
+            if (limit.key == key) before_.push_back(std::move(limit));
+        }
+        write_limit({key, std::to_string(std::min(bytes, most))});
+    }
+    ~HigherMessageLimit() {
+        try {
+            (void)set_limits(before_);
+        } catch (const std::exception&) {
+            // It was set a moment ago; who took the right to has the last word.
+        }
+    }
+    HigherMessageLimit(const HigherMessageLimit&) = delete;
+    HigherMessageLimit& operator=(const HigherMessageLimit&) = delete;
 
-namespace {
+private:
+    std::vector<Limit> before_;
+};
+
+QueueReading read_all(const QueueRecord& record, bool live,
+                      const std::function<void(long, std::span<const std::byte>)>& give) {
+    std::uint64_t given = 0;
+    try {
+        return read_messages(record.id, [&](long type, std::span<const std::byte> bytes) {
+            ++given;
+            give(type, bytes);
+        });
+    } catch (const Error& error) {
+        if (error.code().value() != EMSGSIZE || live) throw;
+    }
+    const HigherMessageLimit enough(record.bytes);
+    std::uint64_t seen = 0;
+    return read_messages(record.id, [&](long type, std::span<const std::byte> bytes) {
+        if (++seen > given) give(type, bytes);
+    });
+}
 
 // The /dev/shm that belongs to a place.
 Fd own_folder(const Place& place, bool& is_hosts) {
@@ -310,7 +353,7 @@ void Capture::feed_messages(Kind kind, std::size_t index, Receiver& to) {
         tell();
     };
     const auto read = [&] {
-        if (kind == Kind::msg) return read_messages(snapshot_.msg[index].id, give);
+        if (kind == Kind::msg) return read_all(snapshot_.msg[index], options_.live, give);
         const std::string file = snapshot_.mq[index].name.substr(1);
         const Fd queue(::openat(queues_.get(), file.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
         if (!queue) fail("save " + said(name));
