@@ -246,7 +246,7 @@ private:
     bool waits_in_semop(pid_t process, pid_t thread);
     void sweep();
     void stand(Threads::value_type& one, const tracing::Stop& stop);
-    void settle();
+    void settle(bool in_time);
     void accept_sleepers(Clock::duration waited);
     bool unmoved(Threads::value_type& one);
     pid_t confirm(bool take_again);
@@ -459,7 +459,7 @@ void Hold::Grip::accept_sleepers(Clock::duration waited) {
     });
 }
 
-void Hold::Grip::settle() {
+void Hold::Grip::settle(bool in_time) {
     const auto began = Clock::now();
     for (unsigned round = 0; !coming_.empty(); ++round) {
         sweep();
@@ -470,7 +470,8 @@ void Hold::Grip::settle() {
             }
             accept_sleepers(Clock::now() - began);
         }
-        check_time();
+        if (in_time) check_time();
+        if (!in_time && Clock::now() - began > 1s) return;
         if (round < 64)
             ::sched_yield();
         else
@@ -521,7 +522,7 @@ void Hold::Grip::take_hold() {
     for (;;) {
         again_ = false;
         meet_all();
-        settle();
+        settle(true);
         if (confirm(true) == 0 && !again_) break;
         check_time();
     }
@@ -563,9 +564,19 @@ void Hold::Grip::reap() const noexcept {
 // ---- Holding, letting go
 
 void Hold::Grip::let_all_go() noexcept {
-    // Those who have not stopped yet go with the end of this process.
-    for (const auto& [thread, held] : threads_)
-        if (held.how != Held::How::waiting) tracing::let_go(thread, held.signal);
+    try {
+        // Who was told to stop and has not been looked at since may have a system call to be mended.
+        settle(false);
+    } catch (...) {
+        // No memory: then it is not.
+    }
+    for (auto& one : threads_) {
+        Held& held = one.second;
+        const auto stop = held.how == Held::How::asleep ? tracing::peek(one.first) : tracing::Stop{};
+        if (stop.state == tracing::Stop::State::stopped) stand(one, stop);
+        // Those who have not stopped yet go with the end of this process.
+        if (held.how != Held::How::waiting) tracing::let_go(one.first, held.signal);
+    }
     if (started_) pause_ = Clock::now() - *started_;
 }
 
