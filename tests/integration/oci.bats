@@ -85,6 +85,9 @@ seen_in() { # ID
     done
 }
 
+# How many mounts there are on the host that have to do with this test.
+mounts() { grep -cF -e "$BATS_TEST_TMPDIR" -e "/$name/" /proc/self/mountinfo; }
+
 link_of() { readlink "/proc/$1/ns/ipc"; } # PID
 
 @test "a container of runc is a TARGET, with root and without" {
@@ -146,7 +149,7 @@ link_of() { readlink "/proc/$1/ns/ipc"; } # PID
 @test "two containers with the hook share all six kinds, a third one none" {
     name=$(unique_name)
     ipcns create "$name"
-    mounts=$(wc -l </proc/self/mountinfo)
+    mounts=$(mounts)
     bundle first "$(in_name "$name") | $with_hook"
     bundle second "$(in_name "$name") | $with_hook | .annotations = {\"org.ipcns.name\": \"$name\"}"
     bundle third "$with_hook"
@@ -170,11 +173,11 @@ link_of() { readlink "/proc/$1/ns/ipc"; } # PID
     inside "$second" sh -c 'ls /dev/mqueue' | grep -x six
 
     # Nothing of it shows on the host, neither now nor when somebody mounts something in there.
-    (($(wc -l </proc/self/mountinfo) == mounts))
+    (($(mounts) == mounts))
     nsenter --target "$first_pid" --mount sh -c 'mkdir /dev/shm/below && mount -t tmpfs none /dev/shm/below && : >/dev/shm/below/x'
     inside "$first" test -e /dev/shm/below/x
     [[ ! -e /run/ipcns/$name/shm/below/x ]]
-    (($(wc -l </proc/self/mountinfo) == mounts))
+    (($(mounts) == mounts))
 
     # What the containers left is still there for the next one, until the name goes.
     runc delete --force "$first" 3>&-
@@ -352,7 +355,7 @@ in_the_hooks_place() { # NAME BUNDLE
     rm bad/config.json
     mkfifo bad/config.json && says 'it is no file'
     # A process in the name that shares the host's mounts: nothing is mounted.
-    mounts=$(wc -l </proc/self/mountinfo)
+    mounts=$(mounts)
     in_background nsenter --ipc="/run/ipcns/$name/ipc" sleep 1000
     process=$!
     wait_until 10 same_ipc "$process" "/run/ipcns/$name/ipc"
@@ -362,7 +365,7 @@ in_the_hooks_place() { # NAME BUNDLE
     process=$!
     wait_until 10 comm_is "$process" sleep
     state="{\"id\": \"x\", \"pid\": $process, \"bundle\": \"$PWD/plain\"}" && says 'nothing is mounted there'
-    (($(wc -l </proc/self/mountinfo) == mounts))
+    (($(mounts) == mounts))
     run -0 "$hook" --help
     expect_in_output 'ipcns-oci-hook(8)'
     run -2 "$hook" something
