@@ -30,7 +30,7 @@ make_other_host() {
     if is_root; then
         # A mount namespace, held by a process that the test ends.
         in_background unshare --mount sh -c \
-            'mkdir -p /run/ipcns && mount -t tmpfs other-host /run/ipcns && : >other-host/up && exec sleep 600'
+            'mkdir -p /run/ipcns && mount -t tmpfs -o mode=755 other-host /run/ipcns && : >other-host/up && exec sleep 600'
         wait_until 5 test -e other-host/up
         enter="nsenter --mount --target $! --wdns=$PWD/other-host"
     else
