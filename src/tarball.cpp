@@ -35,6 +35,8 @@ std::span<const std::byte> bytes_of(std::string_view text) { return std::as_byte
 
 // The head of a message in a member: its type or priority and its length, little end first.
 constexpr std::size_t head_size = 16;
+// Each is whole in memory once. POSIX queues take 16 MiB, System V ones what msgmax says.
+constexpr std::uint64_t longest_message = std::uint64_t{256} << 20;
 
 void put_number(std::byte* to, std::uint64_t number) {
     for (std::size_t i = 0; i < 8; ++i) to[i] = static_cast<std::byte>(number >> (8 * i));
@@ -330,6 +332,8 @@ void TarWriter::begin_messages(Kind kind, std::size_t index, std::uint64_t count
 }
 
 void TarWriter::message(std::int64_t type, std::span<const std::byte> text) {
+    if (text.size() > longest_message)
+        fail(EFBIG, "save " + member_ + ": a message is longer than a snapshot takes");
     if (head_size + text.size() > size_ - at_)
         fail(EAGAIN, "save " + member_ + ": there is more in it than there was a moment ago",
              "something inside went on; save again");
@@ -585,9 +589,10 @@ void TarReader::read_messages(Kind kind, std::size_t index, Receiver& to) {
     const auto name = member_name(snapshot_, kind, index);
     const std::uint64_t count =
         kind == Kind::msg ? snapshot_.msg[index].messages : *snapshot_.mq[index].messages;
-    // POSIX: as much as the queue takes. System V: there is no limit but an int's.
-    const std::uint64_t longest =
-        kind == Kind::mq ? *snapshot_.mq[index].message_size : std::uint64_t{std::numeric_limits<int>::max()};
+    // POSIX: as much as the queue takes. System V: what there is in all, or may have been a moment later.
+    const std::uint64_t longest = kind == Kind::mq  ? *snapshot_.mq[index].message_size
+                                  : !snapshot_.live ? std::min(snapshot_.msg[index].bytes, longest_message)
+                                                    : longest_message;
     const std::int64_t lowest = kind == Kind::mq ? 0 : 1;
     const std::int64_t highest = kind == Kind::mq ? 32767 : std::numeric_limits<long>::max();
     Summing sum;
