@@ -100,11 +100,17 @@ private:
     std::vector<Extent> extents_;
 };
 
+[[noreturn]] void not_written(archive* to) {
+    const char* const why = ::archive_error_string(to);
+    fail(EIO, std::string("write the snapshot: ") + (why != nullptr ? why : "libarchive does not say why"));
+}
+
 // libarchive wants holes to be "written", too, and looks at nothing of them.
 class Nothing {
 public:
     Nothing() {
-        for (size_ = std::size_t{1} << 40; size_ >= 4096; size_ /= 2) {
+        // It takes no more than an int's worth at a time.
+        for (size_ = std::size_t{1} << 30; size_ >= 4096; size_ /= 2) {
             start_ = ::mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
             if (start_ != MAP_FAILED) return;
         }
@@ -116,9 +122,9 @@ public:
     void skip(archive* to, std::uint64_t length) {
         while (length > 0) {
             const auto piece = static_cast<std::size_t>(std::min<std::uint64_t>(length, size_));
-            if (::archive_write_data(to, start_, piece) != static_cast<la_ssize_t>(piece))
-                fail(EIO, std::string("write the snapshot: ") + ::archive_error_string(to));
-            length -= piece;
+            const la_ssize_t done = ::archive_write_data(to, start_, piece);
+            if (done <= 0) not_written(to);
+            length -= static_cast<std::uint64_t>(done);
         }
     }
 
@@ -267,7 +273,7 @@ void TarWriter::begin_member(const std::string& name, std::uint64_t size, std::s
     sum_->begin(size);
     if (::archive_write_header(archive_.get(), entry.get()) != ARCHIVE_OK) {
         if (output_->failed) std::rethrow_exception(output_->failed);
-        fail(EIO, "write the snapshot: " + std::string(::archive_error_string(archive_.get())));
+        not_written(archive_.get());
     }
 }
 
@@ -280,7 +286,16 @@ void TarWriter::put(std::span<const std::byte> data) {
         static_cast<la_ssize_t>(data.size()))
         return;
     if (output_->failed) std::rethrow_exception(output_->failed);
-    fail(EIO, "write the snapshot: " + std::string(::archive_error_string(archive_.get())));
+    not_written(archive_.get());
+}
+
+void TarWriter::skip(std::uint64_t length) {
+    try {
+        Nothing().skip(archive_.get(), length);
+    } catch (const Error&) {
+        if (output_->failed) std::rethrow_exception(output_->failed);
+        throw;
+    }
 }
 
 void TarWriter::finish_member() {
@@ -289,7 +304,7 @@ void TarWriter::finish_member() {
              "something inside went on; save again");
     if (::archive_write_finish_entry(archive_.get()) != ARCHIVE_OK) {
         if (output_->failed) std::rethrow_exception(output_->failed);
-        fail(EIO, "write the snapshot: " + std::string(::archive_error_string(archive_.get())));
+        not_written(archive_.get());
     }
     sums_.push_back({member_, stored_, sum_->end()});
 }
@@ -313,7 +328,7 @@ void TarWriter::begin_memory(Kind kind, std::size_t index, std::span<const Exten
 
 void TarWriter::bytes(std::uint64_t offset, std::span<const std::byte> data) {
     if (offset != at_) {
-        Nothing().skip(archive_.get(), offset - at_);
+        skip(offset - at_);
         at_ = offset;
     }
     put(data);
@@ -321,7 +336,7 @@ void TarWriter::bytes(std::uint64_t offset, std::span<const std::byte> data) {
 
 void TarWriter::end_memory() {
     if (at_ != size_) {
-        Nothing().skip(archive_.get(), size_ - at_);
+        skip(size_ - at_);
         at_ = size_;
     }
     finish_member();
@@ -352,7 +367,7 @@ void TarWriter::end(const SnapshotEnd& end) {
     whole_member(end_member, end_text(all));
     if (::archive_write_close(archive_.get()) != ARCHIVE_OK) {
         if (output_->failed) std::rethrow_exception(output_->failed);
-        fail(EIO, "write the snapshot: " + std::string(::archive_error_string(archive_.get())));
+        not_written(archive_.get());
     }
     output_->finish();
     archive_.reset();
