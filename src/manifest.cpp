@@ -315,25 +315,58 @@ std::vector<Limit> limits_of(const Fields& all) {
     return limits;
 }
 
-Parsed parse(std::string_view text) {
-    // A few bytes of a hostile text may ask for very much memory.
-    constexpr std::size_t most_values = 8'000'000;
-    constexpr int deepest = 8;
-    std::size_t values = 0;
-    bool excess = false;
-    const auto watch = [&](int depth, Parsed::parse_event_t /*event*/, Parsed& /*value*/) {
-        if (depth > deepest || ++values > most_values) {
-            excess = true;
-            throw std::length_error("too much");
-        }
+// Goes through a text before memory is given to what it says: a few bytes of a hostile one may ask for very much. (The
+// library's own callback looks, at the end of each object, at all of those before it.)
+class Look : public nlohmann::json_sax<Parsed> {
+public:
+    [[nodiscard]] bool excess() const noexcept { return excess_; }
+
+    bool null() override { return one_more(); }
+    bool boolean(bool /*value*/) override { return one_more(); }
+    bool number_integer(std::int64_t /*value*/) override { return one_more(); }
+    bool number_unsigned(std::uint64_t /*value*/) override { return one_more(); }
+    bool number_float(double /*value*/, const std::string& /*text*/) override { return one_more(); }
+    bool string(std::string& /*value*/) override { return one_more(); }
+    bool binary(Parsed::binary_t& /*value*/) override { return one_more(); }
+    bool start_object(std::size_t /*elements*/) override { return deeper(); }
+    bool key(std::string& /*value*/) override { return true; }
+    bool end_object() override { return shallower(); }
+    bool start_array(std::size_t /*elements*/) override { return deeper(); }
+    bool end_array() override { return shallower(); }
+    bool parse_error(std::size_t /*position*/, const std::string& /*token*/,
+                     const nlohmann::detail::exception& /*error*/) override {
+        return false;
+    }
+
+private:
+    bool one_more() {
+        excess_ = ++values_ > most_manifest_values;
+        return !excess_;
+    }
+    bool deeper() {
+        constexpr int deepest = 8;
+        excess_ = ++depth_ > deepest || ++values_ > most_manifest_values;
+        return !excess_;
+    }
+    bool shallower() {
+        --depth_;
         return true;
-    };
+    }
+
+    std::size_t values_ = 0;
+    int depth_ = 0;
+    bool excess_ = false;
+};
+
+Parsed parse(std::string_view text) {
+    Look look;
+    const bool good = Parsed::sax_parse(text, &look);
+    if (look.excess()) damaged("its manifest has too many values");
+    if (!good) damaged("its manifest is no JSON");
     try {
-        return Parsed::parse(text, watch);
+        return Parsed::parse(text);
     } catch (const Parsed::exception&) {
         damaged("its manifest is no JSON");
-    } catch (const std::length_error&) {
-        damaged("its manifest has too many values");
     }
 }
 
@@ -458,7 +491,12 @@ std::string manifest_text(const Snapshot& snapshot) {
         one["allocated"] = record.allocated;
         json["pshm"].push_back(std::move(one));
     }
-    return json.dump(1, '\t') + "\n";
+    std::string text = json.dump(1, '\t') + "\n";
+    std::size_t values = 100 + 30 * snapshot.objects();
+    for (const auto& set : snapshot.sem) values += set.values.size();
+    if (text.size() > most_manifest_bytes || values > most_manifest_values)
+        fail(EFBIG, "save the namespace: there are too many objects in it for a snapshot");
+    return text;
 }
 
 Snapshot parse_manifest(std::string_view text) {

@@ -35,6 +35,8 @@ std::span<const std::byte> bytes_of(std::string_view text) { return std::as_byte
 
 // The head of a message in a member: its type or priority and its length, little end first.
 constexpr std::size_t head_size = 16;
+// Each is whole in memory once. POSIX queues take 16 MiB, System V ones what msgmax says.
+constexpr std::uint64_t longest_message = std::uint64_t{256} << 20;
 
 void put_number(std::byte* to, std::uint64_t number) {
     for (std::size_t i = 0; i < 8; ++i) to[i] = static_cast<std::byte>(number >> (8 * i));
@@ -98,11 +100,17 @@ private:
     std::vector<Extent> extents_;
 };
 
+[[noreturn]] void not_written(archive* to) {
+    const char* const why = ::archive_error_string(to);
+    fail(EIO, std::string("write the snapshot: ") + (why != nullptr ? why : "libarchive does not say why"));
+}
+
 // libarchive wants holes to be "written", too, and looks at nothing of them.
 class Nothing {
 public:
     Nothing() {
-        for (size_ = std::size_t{1} << 40; size_ >= 4096; size_ /= 2) {
+        // It takes no more than an int's worth at a time.
+        for (size_ = std::size_t{1} << 30; size_ >= 4096; size_ /= 2) {
             start_ = ::mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
             if (start_ != MAP_FAILED) return;
         }
@@ -114,9 +122,9 @@ public:
     void skip(archive* to, std::uint64_t length) {
         while (length > 0) {
             const auto piece = static_cast<std::size_t>(std::min<std::uint64_t>(length, size_));
-            if (::archive_write_data(to, start_, piece) != static_cast<la_ssize_t>(piece))
-                fail(EIO, std::string("write the snapshot: ") + ::archive_error_string(to));
-            length -= piece;
+            const la_ssize_t done = ::archive_write_data(to, start_, piece);
+            if (done <= 0) not_written(to);
+            length -= static_cast<std::uint64_t>(done);
         }
     }
 
@@ -265,7 +273,7 @@ void TarWriter::begin_member(const std::string& name, std::uint64_t size, std::s
     sum_->begin(size);
     if (::archive_write_header(archive_.get(), entry.get()) != ARCHIVE_OK) {
         if (output_->failed) std::rethrow_exception(output_->failed);
-        fail(EIO, "write the snapshot: " + std::string(::archive_error_string(archive_.get())));
+        not_written(archive_.get());
     }
 }
 
@@ -278,7 +286,16 @@ void TarWriter::put(std::span<const std::byte> data) {
         static_cast<la_ssize_t>(data.size()))
         return;
     if (output_->failed) std::rethrow_exception(output_->failed);
-    fail(EIO, "write the snapshot: " + std::string(::archive_error_string(archive_.get())));
+    not_written(archive_.get());
+}
+
+void TarWriter::skip(std::uint64_t length) {
+    try {
+        Nothing().skip(archive_.get(), length);
+    } catch (const Error&) {
+        if (output_->failed) std::rethrow_exception(output_->failed);
+        throw;
+    }
 }
 
 void TarWriter::finish_member() {
@@ -287,7 +304,7 @@ void TarWriter::finish_member() {
              "something inside went on; save again");
     if (::archive_write_finish_entry(archive_.get()) != ARCHIVE_OK) {
         if (output_->failed) std::rethrow_exception(output_->failed);
-        fail(EIO, "write the snapshot: " + std::string(::archive_error_string(archive_.get())));
+        not_written(archive_.get());
     }
     sums_.push_back({member_, stored_, sum_->end()});
 }
@@ -311,7 +328,7 @@ void TarWriter::begin_memory(Kind kind, std::size_t index, std::span<const Exten
 
 void TarWriter::bytes(std::uint64_t offset, std::span<const std::byte> data) {
     if (offset != at_) {
-        Nothing().skip(archive_.get(), offset - at_);
+        skip(offset - at_);
         at_ = offset;
     }
     put(data);
@@ -319,7 +336,7 @@ void TarWriter::bytes(std::uint64_t offset, std::span<const std::byte> data) {
 
 void TarWriter::end_memory() {
     if (at_ != size_) {
-        Nothing().skip(archive_.get(), size_ - at_);
+        skip(size_ - at_);
         at_ = size_;
     }
     finish_member();
@@ -330,6 +347,8 @@ void TarWriter::begin_messages(Kind kind, std::size_t index, std::uint64_t count
 }
 
 void TarWriter::message(std::int64_t type, std::span<const std::byte> text) {
+    if (text.size() > longest_message)
+        fail(EFBIG, "save " + member_ + ": a message is longer than a snapshot takes");
     if (head_size + text.size() > size_ - at_)
         fail(EAGAIN, "save " + member_ + ": there is more in it than there was a moment ago",
              "something inside went on; save again");
@@ -348,7 +367,7 @@ void TarWriter::end(const SnapshotEnd& end) {
     whole_member(end_member, end_text(all));
     if (::archive_write_close(archive_.get()) != ARCHIVE_OK) {
         if (output_->failed) std::rethrow_exception(output_->failed);
-        fail(EIO, "write the snapshot: " + std::string(::archive_error_string(archive_.get())));
+        not_written(archive_.get());
     }
     output_->finish();
     archive_.reset();
@@ -585,9 +604,10 @@ void TarReader::read_messages(Kind kind, std::size_t index, Receiver& to) {
     const auto name = member_name(snapshot_, kind, index);
     const std::uint64_t count =
         kind == Kind::msg ? snapshot_.msg[index].messages : *snapshot_.mq[index].messages;
-    // POSIX: as much as the queue takes. System V: there is no limit but an int's.
-    const std::uint64_t longest =
-        kind == Kind::mq ? *snapshot_.mq[index].message_size : std::uint64_t{std::numeric_limits<int>::max()};
+    // POSIX: as much as the queue takes. System V: what there is in all, or may have been a moment later.
+    const std::uint64_t longest = kind == Kind::mq  ? *snapshot_.mq[index].message_size
+                                  : !snapshot_.live ? std::min(snapshot_.msg[index].bytes, longest_message)
+                                                    : longest_message;
     const std::int64_t lowest = kind == Kind::mq ? 0 : 1;
     const std::int64_t highest = kind == Kind::mq ? 32767 : std::numeric_limits<long>::max();
     Summing sum;

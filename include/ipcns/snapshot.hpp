@@ -150,7 +150,8 @@ struct IPCNS_API RestoreReport {
 /// stays of it.
 ///
 /// The file may come from a stranger: nothing in it is believed before it is checked, and no path is taken from it.
-/// @param input read from where it stands; a pipe will do
+/// @param input read from where it stands, to its end; a pipe will do
+/// @param name  empty: the one it was saved under
 /// @throws Error EEXIST when the name is taken; EINVAL, EBADMSG, ENOTSUP as read_snapshot(); ENOMEM when there is not enough
 ///         memory for it; EPERM where the caller may not choose ids (CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN in the user
 ///         namespace that owns the new one, which whoever made it has), owners or limits

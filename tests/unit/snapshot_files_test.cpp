@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <sys/resource.h>
 #include <zstd.h>
 
 #include <algorithm>
@@ -361,7 +362,7 @@ TEST_F(SnapshotFile, EveryByteFlipped) {
             EXPECT_TRUE(answer.number == 0 || answer.number == EBADMSG) << answer.what;
         }
         // The same on the way to a namespace.
-        for (std::size_t at = 0; at < all.whole.size(); at += 1777) {
+        for (std::size_t at = 0; at < all.whole.size(); at += 5555) {
             std::string flipped = all.whole;
             flipped[at] = static_cast<char>(flipped[at] ^ 0x20);
             const Answer answer =
@@ -692,6 +693,133 @@ TEST_F(SnapshotFile, AMillionEntries) {
         all.expect_refused(
             all.with([&](Members& m) { m[0].data += std::string((std::size_t{64} << 20) + 1, ' '); }),
             "its manifest.json is too large");
+    });
+}
+
+// ---- Bombs -------------------------------------------------------------------------------------------------------
+
+// zstd of one byte again and again: some 30,000 of them to one that is stored.
+std::string packed_bomb(const std::string& begin, char byte, std::uint64_t count) {
+    std::string packed;
+    const std::unique_ptr<ZSTD_CCtx, size_t (*)(ZSTD_CCtx*)> context(::ZSTD_createCCtx(), ::ZSTD_freeCCtx);
+    std::string piece(std::size_t{1} << 20, byte), out(::ZSTD_CStreamOutSize(), '\0');
+    const auto put = [&](const std::string& bytes, std::size_t length, ZSTD_EndDirective how) {
+        ZSTD_inBuffer in{bytes.data(), length, 0};
+        for (std::size_t left = 1; how == ZSTD_e_end ? left != 0 : in.pos < in.size;) {
+            ZSTD_outBuffer to{out.data(), out.size(), 0};
+            left = ::ZSTD_compressStream2(context.get(), &to, &in, how);
+            if (::ZSTD_isError(left) != 0) throw std::runtime_error("zstd");
+            packed.append(out.data(), to.pos);
+        }
+    };
+    put(begin, begin.size(), ZSTD_e_continue);
+    for (; count >= piece.size(); count -= piece.size()) put(piece, piece.size(), ZSTD_e_continue);
+    put(piece, count, ZSTD_e_end);
+    return packed;
+}
+
+// The most memory that a function took in a process of its own, in KiB.
+long memory_of(const std::function<void()>& function) {
+    Pipe pipe = Pipe::make();
+    EXPECT_EQ(in_fork([&] {
+                  struct rusage before {
+                  }, after{};
+                  ::getrusage(RUSAGE_SELF, &before);
+                  function();
+                  ::getrusage(RUSAGE_SELF, &after);
+                  const long taken = after.ru_maxrss - before.ru_maxrss;
+                  return ::write(pipe.in.get(), &taken, sizeof taken) == sizeof taken ? 0 : 1;
+              }),
+              0);
+    long taken = -1;
+    EXPECT_EQ(::read(pipe.out.get(), &taken, sizeof taken), static_cast<ssize_t>(sizeof taken));
+    return taken;
+}
+
+// Segments whose members are a few KiB of zstd and much more without.
+TEST_F(SnapshotFile, Bombs) {
+    work([](const Work& all) {
+        constexpr std::uint64_t gib = std::uint64_t{1} << 30;
+        const std::size_t at = all.index_of("shm/0");
+        // Up to the segment's data, which are a GiB of one letter.
+        const auto bomb = [&](char byte, const std::function<void(Json&)>& change) {
+            Json manifest = all.manifest;
+            manifest["shm"][0]["bytes"] = gib;
+            change(manifest);
+            Members members(all.members.begin(), all.members.begin() + static_cast<std::ptrdiff_t>(at));
+            members[0].data = manifest.dump();
+            members.push_back({"shm/0", {}, '0', {}, gib});
+            return packed_bomb(tar_of(members, false), byte, gib);
+        };
+        const auto pages_now = [] {
+            struct shm_info info {};
+            ::shmctl(0, SHM_INFO, reinterpret_cast<struct shmid_ds*>(&info));
+            return info.shm_rss;
+        };
+        const auto expect = [&](const std::string& file, int number, const std::string& words) {
+            SCOPED_TRACE(words);
+            EXPECT_LT(file.size(), 200000U);
+            all.expect_not_made(file, number, words);
+            // To look at it takes time, but no memory.
+            EXPECT_LT(
+                memory_of([&] { (void)answer_of([&] { (void)check_snapshot(memory_file(file).get()); }); }),
+                40000);
+        };
+        // It says of itself that it had two pages.
+        expect(bomb('x', [](Json&) {}), EBADMSG, "there is more in shm:0 than it says");
+        // It says that it had more than there is here.
+        expect(bomb('x', [](Json& m) { m["shm"][0]["resident"] = std::uint64_t{1} << 60; }), ENOMEM,
+               "of memory");
+        // Zeros take none, and its end is missing.
+        expect(bomb('\0', [](Json&) {}), EBADMSG, "it ends too early");
+        EXPECT_LT(pages_now(), 100U);
+        // A manifest, and what comes before it.
+        const std::string head = tar_head({"manifest.json", {}, '0', {}, gib});
+        all.expect_refused(packed_bomb(head, ' ', gib), "its manifest.json is too large");
+        EXPECT_LT(
+            memory_of([&] {
+                (void)answer_of([&] { (void)read_snapshot(memory_file(packed_bomb(head, ' ', gib)).get()); });
+            }),
+            40000);
+        for (const char type : {'x', 'g', 'L', 'K'}) {
+            const std::string extended = packed_bomb(tar_head({"x", {}, type, {}, gib}), 'x', gib);
+            EXPECT_NE(answer_of([&] { (void)read_snapshot(memory_file(extended).get()); }).number, 0) << type;
+            EXPECT_LT(memory_of([&] {
+                          (void)answer_of([&] { (void)read_snapshot(memory_file(extended).get()); });
+                      }),
+                      40000)
+                << type;
+        }
+        // One extended head after the other.
+        std::string heads;
+        const std::string one = tar_of({{"x", "12 comment=x\n", 'x'}}, false);
+        while (heads.size() < (std::size_t{96} << 20)) heads += one;
+        EXPECT_EQ(answer_of([&] { (void)read_snapshot(memory_file(compressed(heads)).get()); }).number,
+                  EBADMSG);
+    });
+}
+
+// A list of extents that is longer than any segment has, for a segment that is small.
+TEST_F(SnapshotFile, AListOfExtentsWithoutAnEnd) {
+    work([](const Work& all) {
+        Json manifest = all.manifest;
+        const std::size_t at = all.index_of("shm/0");
+        Members members(all.members.begin(), all.members.begin() + static_cast<std::ptrdiff_t>(at));
+        members[0].data = manifest.dump();
+        std::string pax;
+        for (const std::string line : {"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=shm/0",
+                                       "GNU.sparse.realsize=8192"})
+            pax += text_of("%zu ", line.size() + 4) + line + "\n";
+        members.push_back({"x", pax, 'x'});
+        std::string list = "30000000\n";
+        for (int i = 0; i < 1000; ++i) list += "0\n0\n";
+        std::string bytes;
+        while (bytes.size() < (std::size_t{100} << 20)) bytes += list.substr(9);
+        members.push_back({"shm/0", list + bytes});
+        const std::string file = compressed(tar_of(members));
+        EXPECT_LT(file.size(), 1000000U);
+        EXPECT_EQ(answer_of([&] { (void)check_snapshot(memory_file(file).get()); }).number, EBADMSG);
+        all.expect_not_made(file, EBADMSG, "too much about it");
     });
 }
 

@@ -378,5 +378,384 @@ TEST_P(SnapshotRoundTrip, OfRandomNamespaces) {
         true);
 }
 
+// ---- Shared memory -----------------------------------------------------------------------------------------------
+
+// Pages of all segments that are in memory.
+std::uint64_t pages_in_memory() {
+    struct shm_info info {};
+    if (::shmctl(0, SHM_INFO, reinterpret_cast<struct shmid_ds*>(&info)) < 0) broken("shmctl");
+    return info.shm_rss + info.shm_swp;
+}
+
+// A segment that is attached as long as this lives.
+class Attached {
+public:
+    explicit Attached(int id) : start_(static_cast<unsigned char*>(::shmat(id, nullptr, 0))) {
+        if (start_ == reinterpret_cast<unsigned char*>(-1)) broken("attach a segment");
+    }
+    ~Attached() { ::shmdt(start_); }
+    Attached(const Attached&) = delete;
+    Attached& operator=(const Attached&) = delete;
+    unsigned char& operator[](std::size_t at) const { return start_[at]; }
+
+private:
+    unsigned char* start_;
+};
+
+TEST(Snapshot, HolesAreNeitherReadNorStoredNorMade) {
+    NeedNamespaces();
+    in_new_namespaces(
+        [] {
+            const OwnRegistry names(Holding::mounts);
+            const OwnPlace here;
+            constexpr std::size_t tib = std::size_t{1} << 40;
+            const int id = ::shmget(1, tib, IPC_CREAT | 0600 | SHM_NORESERVE);
+            ASSERT_GE(id, 0) << std::strerror(errno);
+            const std::array<std::size_t, 3> touched = {0, tib / 2 + 12345, tib - 1};
+            {
+                const Attached segment(id);
+                for (const std::size_t at : touched) segment[at] = 7;
+            }
+            const Fd file(::open("/dev/shm/sparse", O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+            ASSERT_EQ(::ftruncate(file.get(), static_cast<off_t>(tib)), 0);
+            for (const std::size_t at : touched)
+                ASSERT_EQ(::pwrite(file.get(), "x", 1, static_cast<off_t>(at)), 1);
+            struct stat before {
+            }, after{};
+            ASSERT_EQ(::fstat(file.get(), &before), 0);
+            EXPECT_EQ(pages_in_memory(), 3U);
+
+            const Fd saved = memory_file();
+            const SaveReport report = save(OwnPlace::place(), saved.get());
+            EXPECT_EQ(pages_in_memory(), 3U) << "reading has made holes";
+            ASSERT_EQ(::fstat(file.get(), &after), 0);
+            EXPECT_EQ(before.st_blocks, after.st_blocks);
+            EXPECT_LT(report.written, 100000U);
+            EXPECT_LE(report.contents, 6 * 4096U);
+
+            const auto expect_same = [&](const std::string& name) {
+                inside(names->open(name).ipc, [&] {
+                    EXPECT_EQ(pages_in_memory(), 3U) << "of " << name;
+                    const Attached copy(::shmget(1, 0, 0));
+                    for (const std::size_t at : touched) EXPECT_EQ(copy[at], 7) << at;
+                    EXPECT_EQ(copy[touched[1] - 1], 0);
+                });
+                struct stat there {};
+                ASSERT_EQ(::stat((names / name + "/shm/sparse").c_str(), &there), 0);
+                EXPECT_EQ(there.st_size, before.st_size);
+                EXPECT_EQ(there.st_blocks, before.st_blocks);
+            };
+            ASSERT_EQ(::lseek(saved.get(), 0, SEEK_SET), 0);
+            (void)restore(saved.get(), *names, "copy");
+            expect_same("copy");
+            (void)clone_namespace(OwnPlace::place(), *names, "clone");
+            expect_same("clone");
+            for (const char* name : {"copy", "clone"}) (void)names->remove(name);
+        },
+        true);
+}
+
+// Pages that were touched and hold zeros take no memory in the copy.
+TEST(Snapshot, LockedAndRemovedSegments) {
+    NeedNamespaces();
+    in_new_namespaces(
+        [] {
+            const OwnRegistry names(Holding::mounts);
+            const OwnPlace here;
+            const int locked = ::shmget(1, 5000, IPC_CREAT | 0600),
+                      removed = ::shmget(2, 5000, IPC_CREAT | 0600);
+            ASSERT_EQ(::shmctl(locked, SHM_LOCK, nullptr), 0);
+            const Attached holder(removed);
+            holder[1] = 1;
+            ASSERT_EQ(::shmctl(removed, IPC_RMID, nullptr), 0);
+            const Fd saved = memory_file();
+            const SaveReport report = save(OwnPlace::place(), saved.get());
+            ASSERT_EQ(report.notes.size(), 1U);
+            EXPECT_EQ(report.notes[0],
+                      "shm:" + std::to_string(removed) +
+                          " is removed and goes with its last process: its content is not saved");
+            ASSERT_EQ(report.snapshot.shm.size(), 2U);
+            EXPECT_TRUE(report.snapshot.shm[0].record.locked);
+            EXPECT_TRUE(report.snapshot.shm[1].record.removed);
+
+            // Where its id is taken it is in nobody's way.
+            names->create("used");
+            inside(names->open("used").ipc, [&] {
+                ASSERT_EQ(write_file("/proc/sys/kernel/shm_next_id", std::to_string(removed)), 0);
+                ASSERT_EQ(::shmget(3, 4096, IPC_CREAT | 0600), removed);
+            });
+            ASSERT_EQ(::lseek(saved.get(), 0, SEEK_SET), 0);
+            const RestoreReport restored = restore_into(saved.get(), names->open("used"));
+            ASSERT_EQ(restored.notes.size(), 1U);
+            EXPECT_NE(restored.notes[0].find("was removed already"), std::string::npos);
+            inside(names->open("used").ipc, [&] {
+                struct shmid_ds about_segment {};
+                ASSERT_EQ(::shmctl(locked, IPC_STAT, &about_segment), 0);
+                EXPECT_NE(about_segment.shm_perm.mode & SHM_LOCKED, 0);
+                EXPECT_EQ(::shmget(2, 0, 0), -1);
+            });
+            (void)names->remove("used");
+        },
+        true);
+}
+
+TEST(Snapshot, HugePages) {
+    NeedRoot();
+    const auto make = [] { return ::shmget(1, std::size_t{2} << 20, IPC_CREAT | SHM_HUGETLB | 0600); };
+    if (in_fork([&] { return enter_new_namespaces() == 0 && make() >= 0 ? 0 : 1; }) != 0)
+        GTEST_SKIP() << "this machine has no huge pages set aside (vm.nr_hugepages)";
+    in_new_namespaces([&] {
+        const int id = make();
+        const OwnRegistry names(Holding::mounts);
+        Attached{id}[5] = 5;
+        const Fd saved = memory_file();
+        const SaveReport report = save({Namespace::current(), {}, {}, {}, {}}, saved.get());
+        ASSERT_EQ(report.snapshot.shm.size(), 1U);
+        EXPECT_EQ(report.snapshot.shm[0].huge_page, std::uint64_t{2} << 20);
+        ASSERT_EQ(::shmctl(id, IPC_RMID, nullptr), 0); // there may be one page only
+        ASSERT_EQ(::lseek(saved.get(), 0, SEEK_SET), 0);
+        (void)restore(saved.get(), *names, "copy");
+        inside(names->open("copy").ipc, [] { EXPECT_EQ(Attached(::shmget(1, 0, 0))[5], 5); });
+        (void)names->remove("copy");
+    });
+}
+
+// With that limit a segment goes when nobody has it attached, and nobody has when it was just made.
+TEST(Snapshot, SegmentsStayDespiteShmRmidForced) {
+    NeedNamespaces();
+    in_new_namespaces(
+        [] {
+            const OwnRegistry names(Holding::mounts);
+            const OwnPlace here;
+            const Attached holder(::shmget(1, 5000, IPC_CREAT | 0600));
+            holder[7] = 7;
+            ASSERT_EQ(write_file("/proc/sys/kernel/shm_rmid_forced", "1"), 0);
+            const CloneReport report = clone_namespace(OwnPlace::place(), *names, "copy");
+            const auto& notes = report.restored.notes;
+            EXPECT_TRUE(std::any_of(notes.begin(), notes.end(), [](const std::string& note) {
+                return note.find("shm_rmid_forced") != std::string::npos;
+            }));
+            inside(names->open("copy").ipc, [&] {
+                const int id = ::shmget(1, 0, 0);
+                ASSERT_GE(id, 0);
+                EXPECT_EQ(Attached(id)[7], 7);
+            });
+            (void)names->remove("copy");
+        },
+        true);
+}
+
+// ---- All or nothing ----------------------------------------------------------------------------------------------
+
+// Whoever is there already stays as he is, whatever is taken.
+TEST(Snapshot, NothingIsAddedWhereSomethingIsTaken) {
+    NeedNamespaces();
+    in_new_namespaces(
+        [] {
+            const OwnRegistry names(Holding::mounts);
+            const Fd saved = memory_file();
+            {
+                const OwnPlace here;
+                ASSERT_GE(::msgget(0x11, IPC_CREAT | 0600), 0);
+                ASSERT_GE(::semget(0x22, 1, IPC_CREAT | 0600), 0);
+                ASSERT_GE(::shmget(0x33, 10, IPC_CREAT | 0600), 0);
+                ::mq_close(::mq_open("/queue", O_CREAT | O_RDWR, 0600, nullptr));
+                ASSERT_EQ(write_file("/dev/shm/memory", "memory"), 0);
+                ::sem_close(::sem_open("/semaphore", O_CREAT, 0600, 3));
+                (void)save(OwnPlace::place(), saved.get());
+                (void)here.take();
+            }
+            struct Taken {
+                const char* what;
+                std::function<void(const std::string& shared)> take;
+            };
+            const std::vector<Taken> all = {
+                {"msg:0", [](const std::string&) { (void)::msgget(0x99, IPC_CREAT | 0600); }},
+                {"msg:0",
+                 [](const std::string&) {
+                     (void)write_file("/proc/sys/kernel/msg_next_id", "7");
+                     (void)::msgget(0x11, IPC_CREAT | 0600);
+                 }},
+                {"sem:0", [](const std::string&) { (void)::semget(0x99, 1, IPC_CREAT | 0600); }},
+                {"sem:0",
+                 [](const std::string&) {
+                     (void)write_file("/proc/sys/kernel/sem_next_id", "7");
+                     (void)::semget(0x22, 1, IPC_CREAT | 0600);
+                 }},
+                {"shm:0", [](const std::string&) { (void)::shmget(0x99, 1, IPC_CREAT | 0600); }},
+                {"shm:0",
+                 [](const std::string&) {
+                     (void)write_file("/proc/sys/kernel/shm_next_id", "7");
+                     (void)::shmget(0x33, 1, IPC_CREAT | 0600);
+                 }},
+                // The same place in the table, with another number.
+                {"shm:0",
+                 [](const std::string&) {
+                     (void)write_file("/proc/sys/kernel/shm_next_id", "65536");
+                     (void)::shmget(0x99, 1, IPC_CREAT | 0600);
+                 }},
+                {"mq:/queue",
+                 [](const std::string&) {
+                     ::mq_close(::mq_open("/queue", O_CREAT | O_RDWR, 0600, nullptr));
+                 }},
+                {"pshm:/memory",
+                 [](const std::string& shared) { (void)write_file(shared + "/memory", "other"); }},
+                {"psem:/semaphore",
+                 [](const std::string& shared) { (void)write_file(shared + "/sem.semaphore", "other"); }},
+            };
+            for (const auto& one : all) {
+                SCOPED_TRACE(one.what);
+                names->create("used");
+                const Place place = names->open("used");
+                const std::string shared = names / "used/shm";
+                inside(place.ipc, [&] { one.take(shared); });
+                Listing before, after;
+                inside(place.ipc, [&] {
+                    list_sysv(before);
+                    list_files(before, shared);
+                });
+                ASSERT_EQ(::lseek(saved.get(), 0, SEEK_SET), 0);
+                std::string what;
+                EXPECT_EQ(error_of([&] { (void)restore_into(saved.get(), place); }, &what), EEXIST);
+                EXPECT_NE(what.find(std::string("restore ") + one.what), std::string::npos) << what;
+                inside(place.ipc, [&] {
+                    list_sysv(after);
+                    list_files(after, shared);
+                });
+                EXPECT_EQ(difference(before, after), "");
+                EXPECT_EQ(before.size(), one.what == std::string("mq:/queue") ? 0U : 1U);
+                (void)names->remove("used");
+            }
+        },
+        true);
+}
+
+// A file that goes bad in its last part: what was made until then is taken away again.
+TEST(Snapshot, WhatWasAddedGoesAgain) {
+    NeedNamespaces();
+    in_new_namespaces(
+        [] {
+            const OwnRegistry names(Holding::mounts);
+            const OwnPlace here;
+            Maker maker(3, true, false);
+            ASSERT_NO_FATAL_FAILURE(maker.make_all());
+            const int id = ::shmget(IPC_PRIVATE, 100000, IPC_CREAT | 0600);
+            Attached{id}[50000] = 1;
+            const Fd saved = memory_file();
+            (void)save(OwnPlace::place(), saved.get());
+            std::string bytes = bytes_of(saved.get());
+            const auto at = bytes.rfind("xxh128\": \"");
+            ASSERT_NE(at, std::string::npos);
+            char& digit = bytes[at + 10];
+            digit = digit == '0' ? '1' : '0';
+            names->create("used");
+            const Place place = names->open("used");
+            inside(place.ipc, [] {
+                ASSERT_EQ(write_file("/proc/sys/kernel/msg_next_id", "32000"), 0);
+                ASSERT_EQ(::msgget(0x77, IPC_CREAT | 0600), 32000);
+            });
+            const auto list = [&] {
+                Listing all;
+                inside(place.ipc, [&] {
+                    list_limits(all);
+                    list_sysv(all);
+                });
+                list_files(all, names / "used/shm");
+                for (const auto& queue : names_in(names / "used/mqueue")) all[queue] = "queue";
+                return all;
+            };
+            const Listing before = list();
+            std::string what;
+            EXPECT_EQ(error_of([&] { (void)restore_into(memory_file(bytes).get(), place); }, &what), EBADMSG);
+            EXPECT_NE(what.find("checksum"), std::string::npos) << what;
+            EXPECT_EQ(difference(before, list()), "");
+            EXPECT_EQ(error_of([&] { (void)restore(memory_file(bytes).get(), *names, "copy"); }), EBADMSG);
+            EXPECT_EQ(names.entries(), std::set<std::string>{"used"});
+            (void)names->remove("used");
+            (void)here.take();
+        },
+        true);
+}
+
+TEST(Snapshot, NamesAndOptions) {
+    NeedNamespaces();
+    in_new_namespaces(
+        [] {
+            const OwnRegistry names(Holding::mounts);
+            names->create("first");
+            const Fd saved = memory_file(), nameless = memory_file();
+            (void)save(names->open("first"), saved.get());
+            const auto rewound = [](const Fd& file) {
+                ::lseek(file.get(), 0, SEEK_SET);
+                return file.get();
+            };
+            // The saved name is taken; then it is not.
+            EXPECT_EQ(error_of([&] { (void)restore(rewound(saved), *names, {}); }), EEXIST);
+            (void)names->remove("first");
+            (void)restore(rewound(saved), *names, {});
+            EXPECT_EQ(names.entries(), std::set<std::string>{"first"});
+            EXPECT_THROW((void)restore(rewound(saved), *names, "a/b"), UsageError);
+            EXPECT_THROW((void)restore(rewound(saved), *names, ".."), UsageError);
+            (void)save({Namespace::current(), {}, {}, {}, {}}, nameless.get());
+            EXPECT_EQ(error_of([&] { (void)restore(rewound(nameless), *names, {}); }), EINVAL);
+            EXPECT_EQ(names.entries(), std::set<std::string>{"first"});
+
+            SaveOptions how;
+            for (const int level : {0, 20, -1}) {
+                how.zstd = level;
+                EXPECT_THROW((void)save(names->open("first"), rewound(saved), how), UsageError) << level;
+            }
+            how.zstd = 1;
+            EXPECT_THROW((void)clone_namespace(names->open("first"), *names, "second", how), UsageError);
+            how = {};
+            how.live = true;
+            how.max_pause = std::chrono::seconds(1);
+            EXPECT_THROW((void)save(names->open("first"), rewound(saved), how), UsageError);
+            EXPECT_EQ(error_of([&] { (void)clone_namespace(names->open("first"), *names, "first"); }),
+                      EEXIST);
+            EXPECT_EQ(names.entries(), std::set<std::string>{"first"});
+            (void)names->remove("first");
+        },
+        true);
+}
+
+// The owner of an object is replaced, its ids are new ones.
+TEST(Snapshot, OtherOwnersAndNewIds) {
+    NeedRoot();
+    in_new_namespaces([] {
+        const OwnRegistry names(Holding::mounts);
+        const OwnPlace here;
+        ASSERT_EQ(write_file("/proc/sys/kernel/shm_next_id", "777"), 0);
+        const int id = ::shmget(0x5, 10, IPC_CREAT | 0640);
+        ASSERT_EQ(id, 777);
+        struct shmid_ds about_segment {};
+        about_segment.shm_perm.uid = 1000;
+        about_segment.shm_perm.gid = 2000;
+        about_segment.shm_perm.mode = 0640;
+        ASSERT_EQ(::shmctl(id, IPC_SET, &about_segment), 0);
+        ASSERT_EQ(write_file("/dev/shm/memory", "memory"), 0);
+        ASSERT_EQ(::chown("/dev/shm/memory", 1000, 7), 0);
+        RestoreOptions options;
+        options.users = {{1000, 65533}};
+        options.groups = {{2000, 1}};
+        options.new_ids = true;
+        (void)clone_namespace(OwnPlace::place(), *names, "copy", {}, options);
+        inside(names->open("copy").ipc, [&] {
+            const int copy = ::shmget(0x5, 0, 0);
+            EXPECT_EQ(copy, 0);
+            struct shmid_ds about_copy {};
+            ASSERT_EQ(::shmctl(copy, IPC_STAT, &about_copy), 0);
+            EXPECT_EQ(about_copy.shm_perm.uid, 65533U);
+            EXPECT_EQ(about_copy.shm_perm.gid, 1U);
+            EXPECT_EQ(about_copy.shm_perm.mode & 0777, 0640);
+        });
+        struct stat file {};
+        ASSERT_EQ(::stat((names / "copy/shm/memory").c_str(), &file), 0);
+        EXPECT_EQ(file.st_uid, 65533U);
+        EXPECT_EQ(file.st_gid, 7U);
+        (void)names->remove("copy");
+    });
+}
+
 } // namespace
 } // namespace ipcns::test
