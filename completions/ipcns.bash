@@ -12,7 +12,7 @@ _ipcns_options() { # COMMAND
         --die-with-parent -v --verbose -h --help ;;
     exec) printf '%s\n' --all -q --quiet --ipc-only --root --chdir --env --unset --die-with-parent -v --verbose \
         -h --help ;;
-    create) printf '%s\n' --shm-size --limit -v --verbose -h --help ;;
+    create) printf '%s\n' --config --shm-size --limit -v --verbose -h --help ;;
     attach) printf '%s\n' -h --help ;;
     delete) printf '%s\n' --all --kill --timeout -v --verbose -h --help ;;
     list) printf '%s\n' -o --output -n --noheadings -J --json --fds --objects -b --bytes -q --quiet -h --help ;;
@@ -181,6 +181,7 @@ _ipcns_reply_value() { # COMMAND OPTION
     --owner) mapfile -t COMPREPLY < <(compgen -u -- "$cur") ;;
     --huge | --count | --mode | --value | --key | --older-than) ;;
     --shm-size | --size) if [[ $cur == [0-9]* ]]; then _ipcns_reply "${cur%%[!0-9]*}"{K,M,G,T}; fi ;;
+    --config) mapfile -t COMPREPLY < <(compgen -f -- "$cur") && compopt -o filenames 2>/dev/null ;;
     --chdir) mapfile -t COMPREPLY < <(compgen -d -- "$cur") && compopt -o filenames 2>/dev/null ;;
     --env)
         if [[ $cur == *=* ]]; then return; fi
@@ -245,7 +246,7 @@ _ipcns() {
         elif [[ $ended == no && $word == -?* ]]; then
             if [[ $word == --all ]]; then all=yes; fi
             case $word in
-            --shm-size | --limit | --name | --chdir | --env | --unset | --timeout | -o | --output | --size | --count | --mode | \
+            --config | --shm-size | --limit | --name | --chdir | --env | --unset | --timeout | -o | --output | --size | --count | --mode | \
                 --value | --owner | --kind | --older-than | --key | --run-options | --only | --expect | --junit) option=$word ;;
             esac
         else

@@ -198,7 +198,7 @@ print("\n".join(keys or value))')
             return 1
         }
         # The first line says which page it is, and it refers to no page of ours that there is not.
-        [[ $(head -n 1 "$source") == "${page%.1}(1) "* ]]
+        [[ $(head -n 1 "$source") == "${page%.*}(${page##*.}) "* ]]
         for other in $(grep -oE '\*ipcns[a-z-]*\*\(1\)' "$source" | tr -d '*' | sed 's/(1)//'); do
             [[ -e $man/$other.1.scd ]]
         done
