@@ -51,6 +51,8 @@ test_needs=(
 # What tests/integration starts.
 # shellcheck disable=SC2034
 integration_needs=(
+    'systemd-container=systemd-nspawn'
+    'debootstrap=debootstrap'
 )
 
 # die WHAT WHY [HINT]: ends the script with the project's kind of message.
