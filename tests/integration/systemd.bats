@@ -195,7 +195,7 @@ END
     grep -E '^ *[0-9]+ root +[^ ]*sleep infinity' output
     grep -E '^ *[0-9]+ postgres ' output
     grep -E '^shmmni +64 ' output
-    run -0 in_container ipcns list --no-headings -o NAME
+    run -0 in_container ipcns list -n -o NAME
     expect_output host
     [[ -z $(in_container systemctl --failed --no-legend) ]]
 }
