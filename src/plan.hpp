@@ -82,6 +82,9 @@ struct Message {
 int quick_child(void* argument);
 int separate_child(void* argument);
 
+/// Puts the calling process where the plan wants it, without the program. False when it failed; the plan's report says why.
+bool set_up(Plan& plan) noexcept;
+
 /// The same for the calling process itself. Returns only when it failed; the plan's report says why.
 void become_program(Plan& plan) noexcept;
 
