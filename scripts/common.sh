@@ -53,6 +53,8 @@ test_needs=(
 integration_needs=(
     'systemd-container=systemd-nspawn'
     'debootstrap=debootstrap'
+    'libpam0g-dev=security/pam_modules.h'
+    'pamtester=pamtester'
 )
 
 # die WHAT WHY [HINT]: ends the script with the project's kind of message.
