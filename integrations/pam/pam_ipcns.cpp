@@ -301,18 +301,17 @@ bool succeeds(pam_handle_t* handle, Function function) noexcept {
 
 #define IPCNS_HOOK extern "C" __attribute__((visibility("default")))
 
-IPCNS_HOOK int pam_sm_open_session(pam_handle_t* handle, int /*flags*/, int argc, const char** argv) {
+IPCNS_HOOK int pam_sm_open_session(pam_handle_t* pamh, int /*flags*/, int argc, const char** argv) {
     using namespace ipcns::pam;
     Settings settings;
     bool good = true;
     // All of them, so that required=yes counts wherever it stands.
-    for (int i = 0; i < argc; ++i) good &= succeeds(handle, [&] { take_word(settings, argv[i]); });
-    good = good && succeeds(handle, [&] { open_session(handle, settings); });
+    for (int i = 0; i < argc; ++i) good &= succeeds(pamh, [&] { take_word(settings, argv[i]); });
+    good = good && succeeds(pamh, [&] { open_session(pamh, settings); });
     return good || !settings.required ? PAM_SUCCESS : PAM_SESSION_ERR;
 }
 
-IPCNS_HOOK int pam_sm_close_session(pam_handle_t* handle, int /*flags*/, int /*argc*/,
-                                    const char** /*argv*/) {
-    (void)ipcns::pam::succeeds(handle, [&] { ipcns::pam::close_session(handle); });
+IPCNS_HOOK int pam_sm_close_session(pam_handle_t* pamh, int /*flags*/, int /*argc*/, const char** /*argv*/) {
+    (void)ipcns::pam::succeeds(pamh, [&] { ipcns::pam::close_session(pamh); });
     return PAM_SUCCESS;
 }

@@ -62,12 +62,14 @@ make_cgroups() { # FILE
 
 # Boots it with ipcns in /usr/local, and with what the test has put into $work/container/files. May be called once.
 boot_container() { # [with-cluster]
-    local folder=$work/container
+    local folder=$work/container component
     mkdir -p "$folder/files/usr/local/bin" "$folder/files/usr/local/libexec"
     cp "$IPCNS" "$folder/files/usr/local/bin/"
     cp -r "$IPCNS_BUILD/libexec/ipcns" "$folder/files/usr/local/libexec/"
-    DESTDIR=$folder/files cmake --install "$IPCNS_BUILD" --component systemd --prefix /usr/local >install.log
-    rm -f "$IPCNS_BUILD/install_manifest_systemd.txt"
+    for component in systemd pam; do
+        DESTDIR=$folder/files cmake --install "$IPCNS_BUILD" --component $component --prefix /usr/local >install.log
+        rm -f "$IPCNS_BUILD/install_manifest_$component.txt"
+    done
     # Debian makes a cluster when the package is installed, which hardly a test wants.
     if [[ ${1-} != with-cluster ]]; then
         mkdir -p "$folder/files/etc/systemd/system"

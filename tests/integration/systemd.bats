@@ -199,3 +199,38 @@ END
     expect_output host
     [[ -z $(in_container systemctl --failed --no-legend) ]]
 }
+
+@test "PAM's module, logind and the user's manager go together" {
+    [[ -e $IPCNS_BUILD/lib/security/pam_ipcns.so ]] || skip 'the PAM module is not built: no security/pam_modules.h'
+    mkdir -p "$work/container/files/etc/systemd/logind.conf.d"
+    printf '[Login]\nUserStopDelaySec=0\n' >"$work/container/files/etc/systemd/logind.conf.d/test.conf"
+    boot_container
+    in_container useradd --create-home --uid 1500 --shell /bin/sh db
+    # After logind's module, which is the harder case: the session has its control group by then.
+    in_container sh -c 'for file in common-session common-session-noninteractive; do
+            echo "session required $(find /usr/local/lib -name pam_ipcns.so) linger=0 required=yes" >>/etc/pam.d/$file
+        done'
+    # A login, and the user's manager, which logind starts: both in the same namespace.
+    in_container systemd-run --quiet --unit login su - db -c 'ipcmk -Q >/dev/null; touch /dev/shm/left
+        readlink /proc/self/ns/ipc >seen.new; mv seen.new seen; until [ -e enough ]; do sleep 0.1; done'
+    wait_until 20 in_container test -e /home/db/seen
+    inside=$(in_container cat /home/db/seen)
+    [[ $inside != "$(in_container readlink /proc/1/ns/ipc)" ]]
+    manager_is_inside() { [[ $(ns_of_unit user@1500) == "$inside" ]]; }
+    wait_until 20 manager_is_inside
+    [[ $(in_unit user@1500 ls /dev/shm) == left ]]
+    in_container touch /home/db/enough
+    # The log-out comes to an end, and then the namespace does.
+    user_is_gone() { [[ -z $(in_container loginctl list-users --no-legend) ]]; }
+    wait_until 30 user_is_gone || {
+        in_container loginctl user-status db --no-pager
+        in_container journalctl --no-pager | tail -n 30
+        return 1
+    }
+    name_is_gone() { ! in_container test -e /run/ipcns/user-1500; }
+    wait_until 30 name_is_gone
+    run ! in_container pidof ipcns-linger
+    in_container journalctl --no-pager --output=cat --identifier ipcns-linger |
+        grep -Fx 'user-1500 removed, and with it 1 System V objects, 0 POSIX queues, 1 files in /dev/shm'
+    [[ -z $(in_container systemctl --failed --no-legend) ]]
+}
