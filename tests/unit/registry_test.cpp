@@ -385,18 +385,18 @@ TEST_P(RegistryOfEachKind, SharedNameOfHoldersThatWereKilledIsSwept) {
 
 TEST_P(RegistryOfEachKind, WhoWaitsForALeaseGoesOnWhenTheLastHolderIsKilled) {
     const OwnRegistry names(GetParam());
-    std::optional<Waiting> one(std::in_place, [&] { (void)names->share("shared").lease.release(); });
-    std::optional<Waiting> two(std::in_place, [&] { (void)names->share("shared").lease.release(); });
+    Waiting one([&] { (void)names->share("shared").lease.release(); });
+    Waiting two([&] { (void)names->share("shared").lease.release(); });
     std::atomic<bool> waits = true;
     std::thread waiting([&] {
         names->wait_until_unheld("shared");
         waits = false;
     });
-    one.reset();
+    one.kill();
     // Nobody can see that a thread goes on waiting; but it has not gone on although one of two is gone.
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     EXPECT_TRUE(waits);
-    two.reset();
+    two.kill();
     waiting.join();
     EXPECT_TRUE(names->remove_unused("shared"));
 }
