@@ -376,7 +376,7 @@ void sweep(const Registry& registry, int folder) {
         }
         if (is_draft(name)) {
             const Fd own = open_folder_at(folder, name.c_str());
-            if (own && !lease_is_held(own.get())) dispose(folder, name);
+            if (own && (!exists(own.get(), "lease") || take_lease(own.get()))) dispose(folder, name);
             continue;
         }
         if (!is_name(name) && !is_job_name(name)) continue;
