@@ -697,14 +697,16 @@ SharedName Registry::share(std::string_view name, const CreateOptions& options) 
     }
 }
 
-void Registry::wait_until_unheld(std::string_view name) const {
+Fd Registry::outlast(std::string_view name) const {
     check_name(name);
     const std::string what = "wait for the lease of " + std::string(name);
     const Fd folder = open_registry(*this);
     const Fd own = folder ? open_folder_at(folder.get(), std::string(name).c_str()) : Fd();
-    const Fd lease = own ? open_lease(own.get()) : Fd();
+    Fd lease = own ? Fd(::openat(own.get(), "shares", O_RDWR | O_NOFOLLOW | O_CLOEXEC)) : Fd();
     if (!lease) fail(what);
     wait_for_lock(*this, lease.get(), LOCK_EX, what);
+    wait_for_lock(*this, lease.get(), LOCK_SH, what);
+    return lease;
 }
 
 void Registry::attach(std::string_view name, const Place& place) const {

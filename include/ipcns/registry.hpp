@@ -173,9 +173,10 @@ public:
     /// @throws as create, but not because the name is taken
     [[nodiscard]] SharedName share(std::string_view name, const CreateOptions& options = {}) const;
 
-    /// Waits until nobody holds the lease of this name. Somebody may have it again when this returns.
-    /// @throws Error ENOENT when there is no such name, or it has no lease
-    void wait_until_unheld(std::string_view name) const;
+    /// Waits until nobody holds the lease of this name any more, and then shares it, so that it goes on for a while; others may
+    /// have it again by then.
+    /// @throws Error ENOENT when there is no such name, or none that several share
+    [[nodiscard]] Fd outlast(std::string_view name) const;
 
     /// Takes a name away, with what it holds, if it has a lease that nobody holds, and nobody is inside.
     /// @return what was removed; or who is `inside`, and nothing has changed; or nothing when the lease is held

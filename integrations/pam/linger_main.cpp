@@ -46,8 +46,11 @@ void leave_cgroup() {
 void linger(const std::string& name, std::chrono::seconds seconds) {
     const auto registry = ipcns::Registry::of_system();
     for (;;) {
-        registry.wait_until_unheld(name);
-        std::this_thread::sleep_for(seconds);
+        {
+            // Held meanwhile, or the next one who changes a name would sweep it up.
+            const ipcns::Fd lease = registry.outlast(name);
+            std::this_thread::sleep_for(seconds);
+        }
         const auto left = registry.remove_unused(name);
         if (!left) continue;
         if (left->inside.empty()) {

@@ -194,6 +194,11 @@ one_from_another() {
     [[ ${seen[1]} == "$theirs" && ${seen[2]} != "$theirs" && ${seen[2]} != "${seen[0]}" && ${seen[2]} != "$home" ]]
     end_session 1
     wait_until 20 no_name 'user-*'
+    # What waits for the end of the inner one keeps nothing of the outer one alive.
+    service su-l linger=100000
+    as ipcnsa 'su -l ipcnsc -c true'
+    wait_until 20 no_name user-61001
+    [[ -e /run/ipcns/user-61003 ]]
 }
 
 @test "a session inside another user's session is as good as any" {

@@ -351,7 +351,7 @@ TEST_P(RegistryOfEachKind, SharedNameLivesAsLongAsAnyoneHoldsIt) {
     EXPECT_EQ(names.entries(), Set{"other"});
     EXPECT_EQ(error_of([&] { (void)names->remove_unused("shared"); }), ENOENT);
     EXPECT_EQ(error_of([&] { (void)names->remove_unused("other"); }), ENOENT);
-    EXPECT_EQ(error_of([&] { names->wait_until_unheld("other"); }), ENOENT);
+    EXPECT_EQ(error_of([&] { (void)names->outlast("other"); }), ENOENT);
     EXPECT_EQ(names.entries(), Set{"other"});
 }
 
@@ -385,13 +385,14 @@ TEST_P(RegistryOfEachKind, SharedNameOfHoldersThatWereKilledIsSwept) {
     EXPECT_EQ(names.entries(), Set{});
 }
 
-TEST_P(RegistryOfEachKind, WhoWaitsForALeaseGoesOnWhenTheLastHolderIsKilled) {
+TEST_P(RegistryOfEachKind, WhoOutlastsAllHasTheNameWhenTheLastHolderIsKilled) {
     const OwnRegistry names(GetParam());
     Waiting one([&] { (void)names->share("shared").lease.release(); });
     Waiting two([&] { (void)names->share("shared").lease.release(); });
     std::atomic<bool> waits = true;
+    Fd lease;
     std::thread waiting([&] {
-        names->wait_until_unheld("shared");
+        lease = names->outlast("shared");
         waits = false;
     });
     one.kill();
@@ -400,6 +401,11 @@ TEST_P(RegistryOfEachKind, WhoWaitsForALeaseGoesOnWhenTheLastHolderIsKilled) {
     EXPECT_TRUE(waits);
     two.kill();
     waiting.join();
+    // Now it holds the name, as any other.
+    names->create("other");
+    EXPECT_FALSE(names->remove_unused("shared"));
+    EXPECT_FALSE(names->share("shared").made);
+    lease.reset();
     EXPECT_TRUE(names->remove_unused("shared"));
 }
 
@@ -461,7 +467,7 @@ TEST_P(RegistryOfEachKind, PatienceEndsAWaitForSomebodyWhoHasStopped) {
     hasty.set_patience(std::chrono::milliseconds(30));
     EXPECT_EQ(error_of([&] { hasty.create("new"); }), ETIMEDOUT);
     EXPECT_EQ(error_of([&] { (void)hasty.share("new"); }), ETIMEDOUT);
-    EXPECT_EQ(error_of([&] { hasty.wait_until_unheld("held"); }), ETIMEDOUT);
+    EXPECT_EQ(error_of([&] { (void)hasty.outlast("held"); }), ETIMEDOUT);
     EXPECT_FALSE(hasty.share("held").made); // needs no lock
     EXPECT_EQ(names.entries(), Set{"held"});
 }
