@@ -91,7 +91,7 @@ END
     run -0 "$prefix/bin/ipcns" run -- echo works
     expect_output works
     run -0 "$prefix/bin/ipcns" list -q -n -o NAME
-    [[ -s $prefix/share/man/man1/ipcns-run.1 ]]
+    [[ -s $prefix/share/man/man1/ipcns-run.1 && -s $prefix/share/man/man5/ipcns-snapshot.5 ]]
     as_somebody_else unshare --user true || skip 'user namespaces are not allowed'
     rm -r "${open:?}/bin" "$open/libexec"
     as_somebody_else "$prefix/bin/ipcns" create mine
