@@ -28,7 +28,8 @@ void add_attach(App& program, int& /*status*/) {
         "`ipcns delete NAME` takes only the name away, not the objects.");
     command->add_option("NAME", options->name, "the name")->required();
     command
-        ->add_option("TARGET", options->target, "a process id, a /path, @INODE, another name, self or host")
+        ->add_option("TARGET", options->target,
+                     "a process id, a /path, @INODE, oci:ID, another name, self or host")
         ->required();
     command->footer(
         "Examples:\n  ipcns attach web 1234        # process 1234 and its /dev/shm\n  ipcns attach old @4026532177");

@@ -30,9 +30,14 @@ void delete_names(const Options& options, int& status) {
     const Registry registry = Registry::of_caller();
     std::vector<std::string> names = options.names;
     if (options.all == !names.empty()) throw UsageError("give the names to delete, or --all");
-    for (const auto& name : names) check_name(name);
+    for (const auto& name : names) {
+        if (!is_job_name(name)) check_name(name);
+    }
     if (options.all) {
-        for (const auto& name : registry.list()) names.push_back(name.name);
+        // A job's name goes with the job.
+        for (const auto& name : registry.list()) {
+            if (!is_job_name(name.name)) names.push_back(name.name);
+        }
     }
     DeleteOptions how;
     how.kill = options.kill;

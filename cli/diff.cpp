@@ -42,6 +42,12 @@ struct Options {
 
 // ---- Lines -------------------------------------------------------------------------------------------------------
 
+// What is said in a column, to people and to programs.
+struct Cell {
+    std::string text; // printable
+    Json value;
+};
+
 struct Line {
     Cell what, kind, result;
     Cell field = none();
@@ -67,7 +73,7 @@ struct Line {
     }
 };
 
-using Rows = std::vector<std::vector<Cell>>;
+using Lines = std::vector<std::vector<Cell>>;
 
 std::string plural(std::size_t count, const char* word) {
     return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
@@ -81,10 +87,11 @@ std::string list(const std::vector<std::string>& words) {
     return text;
 }
 
-Json rows_in_json(const Options& options, const Rows& rows) {
-    Json results = Json::array();
-    for (const auto& row : rows) results.push_back(options.format.object(row));
-    return results;
+Rows rows_of(const Lines& lines, const Options& options) {
+    Rows rows(options.format);
+    for (const auto& line : lines)
+        rows.add([&](Out& out, std::size_t column) { out.both(line[column].text, line[column].value); });
+    return rows;
 }
 
 const char* word_of_answer(Same same) {
@@ -116,8 +123,8 @@ Cell folder_cell(const std::optional<FileId>& file) {
     return Line::word(fmt::format("{}:{}:{}", major(file->device), minor(file->device), file->inode));
 }
 
-Rows rows_of(const ProcessComparison& found) {
-    Rows rows;
+Lines lines_of(const ProcessComparison& found) {
+    Lines lines;
     const auto inode = [](const std::optional<NamespaceId>& id) {
         return id ? Cell{std::to_string(id->inode), id->inode} : Cell{"?", Json()};
     };
@@ -126,14 +133,14 @@ Rows rows_of(const ProcessComparison& found) {
         line.a = inode(pair.a);
         line.b = inode(pair.b);
         line.note = Line::word(meaning_of(pair.kind));
-        rows.push_back(line.row());
+        lines.push_back(line.row());
     }
     Line line{Line::word("/dev/shm"), Line::word("folder"), Line::same_or_not(found.same_shm())};
     line.a = folder_cell(found.shm_a);
     line.b = folder_cell(found.shm_b);
     line.note = Line::word("psem and pshm");
-    rows.push_back(line.row());
-    return rows;
+    lines.push_back(line.row());
+    return lines;
 }
 
 std::vector<std::string> namespaces_that_are(const ProcessComparison& found, Same same) {
@@ -207,7 +214,7 @@ void complain_of(const ProcessComparison& found) {
 
 int diff_processes(Options& options, const Target& a, const Target& b, bool words) {
     const ProcessComparison found = compare_processes(a, b);
-    const Rows rows = rows_of(found);
+    const Lines lines = lines_of(found);
     if (options.format.json()) {
         Json shared = Json::object();
         for (const Kind kind : all_kinds) shared[word_of(kind)] = in_json(found.share(kind));
@@ -216,12 +223,12 @@ int diff_processes(Options& options, const Target& a, const Target& b, bool word
                                 {"result", word_of_answer(found.same())},
                                 {"not_compared", found.not_compared()},
                                 {"shared", shared},
-                                {"results", rows_in_json(options, rows)}}
+                                {"results", rows_of(lines, options).json()}}
                                .dump(4));
         return status_of(found.same());
     }
     if (options.format.is_usual()) options.format.choose("WHAT,A,B,RESULT,NOTE");
-    options.format.print(rows);
+    rows_of(lines, options).print();
     if (words) fmt::print("\n{}\n{}\n", namespaces_in_words(found), kinds_in_words(found));
     complain_of(found);
     return status_of(found.same());
@@ -310,13 +317,13 @@ Line line_of(const ComparedObject& object) {
     return line;
 }
 
-void add_rows(const ComparedObject& object, Describer& describer, Rows& rows) {
+void add_lines(const ComparedObject& object, Describer& describer, Lines& lines) {
     if (!object.a || !object.b) {
         Line line = line_of(object);
         const auto text =
             std::visit([](const auto& record) { return summary(record); }, object.a ? *object.a : *object.b);
         (object.a ? line.a : line.b) = {text, Json()};
-        rows.push_back(line.row());
+        lines.push_back(line.row());
         return;
     }
     const auto number_cell = [](const std::optional<std::uint64_t>& number) {
@@ -330,7 +337,7 @@ void add_rows(const ComparedObject& object, Describer& describer, Rows& rows) {
         line.offset = number_cell(difference.offset);
         line.a = describer.value(difference.aspect, difference.a);
         line.b = describer.value(difference.aspect, difference.b);
-        rows.push_back(line.row());
+        lines.push_back(line.row());
     }
     for (const auto& unclear : object.unclear) {
         Line line = line_of(object);
@@ -338,18 +345,18 @@ void add_rows(const ComparedObject& object, Describer& describer, Rows& rows) {
         line.field = {field_in_words({unclear.aspect, 0, 0, {}, {}}), word_of(unclear.aspect)};
         if (unclear.aspect == Aspect::content) line.field.text = "content";
         line.note = {unclear.why, unclear.why};
-        rows.push_back(line.row());
+        lines.push_back(line.row());
     }
 }
 
-Rows rows_of(const Comparison& found) {
-    Rows rows;
+Lines lines_of(const Comparison& found) {
+    Lines lines;
     Describer describer;
-    for (const auto& object : found.objects) add_rows(object, describer, rows);
+    for (const auto& object : found.objects) add_lines(object, describer, lines);
     for (const auto& kind : found.unclear_kinds) {
         Line line{Line::word(word_of(kind.kind)), Line::word(word_of(kind.kind)), Line::not_compared()};
         line.note = {kind.why, kind.why};
-        rows.push_back(line.row());
+        lines.push_back(line.row());
     }
     for (const auto& limit : found.limits) {
         Line line{Line::word(limit.key->name), Line::word("limit"), Line::word("different")};
@@ -358,9 +365,9 @@ Rows rows_of(const Comparison& found) {
         };
         line.a = cell(limit.a);
         line.b = cell(limit.b);
-        rows.push_back(line.row());
+        lines.push_back(line.row());
     }
-    return rows;
+    return lines;
 }
 
 struct Counts {
@@ -423,7 +430,7 @@ int diff_namespaces(const Options& options, const Target& a, const Target& b, bo
         how.limits = false;
     }
     const Comparison found = compare(a, b, how);
-    const Rows rows = rows_of(found);
+    const Lines lines = lines_of(found);
     if (options.format.json()) {
         const auto names = names_by_id(visible_names());
         const auto side = [&](const Target& target, const NamespaceId& id) {
@@ -445,22 +452,17 @@ int diff_namespaces(const Options& options, const Target& a, const Target& b, bo
                                   {"only_a", counts.only_a},
                                   {"only_b", counts.only_b}}},
                                 {"limits", {{"same", found.same_limits}, {"different", found.limits.size()}}},
-                                {"results", rows_in_json(options, rows)}}
+                                {"results", rows_of(lines, options).json()}}
                                .dump(4));
         return status_of(found.same());
     }
-    if (!rows.empty() || !words) options.format.print(rows);
-    if (words) fmt::print("{}{}\n", rows.empty() ? "" : "\n", in_words(found));
+    if (!lines.empty() || !words) rows_of(lines, options).print();
+    if (words) fmt::print("{}{}\n", lines.empty() ? "" : "\n", in_words(found));
     complain_of(found);
     return status_of(found.same());
 }
 
 // ---- The command -------------------------------------------------------------------------------------------------
-
-bool is_process(const Target& target) {
-    return target.kind == Target::Kind::pid || target.kind == Target::Kind::self ||
-           target.kind == Target::Kind::host;
-}
 
 void diff(Options& options, const App& command, int& status) {
     const Target a = Target::parse(options.a);
@@ -470,7 +472,7 @@ void diff(Options& options, const App& command, int& status) {
     const bool words = command.count("--output") == 0 && command.count("--noheadings") == 0;
     if (options.format.json() && command.count("--output") == 0)
         options.format.choose("WHAT,KIND,RESULT,FIELD,NUMBER,OFFSET,A,B,IDA,IDB,NOTE");
-    if (!by_objects && is_process(a) && is_process(b))
+    if (!by_objects && a.is_process() && b.is_process())
         status = diff_processes(options, a, b, words);
     else
         status = diff_namespaces(options, a, b, words);
@@ -482,9 +484,10 @@ void add_diff(App& program, int& status) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "diff",
-        "Compare two processes (A and B are process ids, self or host): which of their namespaces are the same. Else, or with\n"
+        "Compare two processes (A and B are process ids, oci:ID, self or host): which of their namespaces are the same. Else, or with\n"
         "--objects, compare two IPC namespaces: what they hold, and their limits. Exit status: 0 same, 3 different.");
-    command->add_option("A", options->a, "a NAME, a process id, a /path, @INODE, self or host")->required();
+    command->add_option("A", options->a, "a NAME, a process id, a /path, @INODE, oci:ID, self or host")
+        ->required();
     command->add_option("B", options->b, "another one")->required();
     options->format.add_to(*command);
     command->add_flag("--objects", options->objects,

@@ -13,19 +13,10 @@ namespace {
 
 enum : int { option_all = 1200, option_quiet };
 
-constexpr struct option long_options[] = {
+constexpr auto long_options = with_common_options({
     {"all", no_argument, nullptr, option_all},
-    {"ipc-only", no_argument, nullptr, option_ipc_only},
-    {"root", no_argument, nullptr, option_root},
-    {"die-with-parent", no_argument, nullptr, option_die},
-    {"chdir", required_argument, nullptr, option_chdir},
-    {"env", required_argument, nullptr, option_env},
-    {"unset", required_argument, nullptr, option_unset},
     {"quiet", no_argument, nullptr, 'q'},
-    {"verbose", no_argument, nullptr, 'v'},
-    {"help", no_argument, nullptr, 'h'},
-    {},
-};
+});
 
 void say_place(const Place& place, const LaunchOptions& launch) {
     say("entering " + std::to_string(place.ipc.id().inode) +
@@ -81,6 +72,7 @@ TARGET is one of
   1234                the namespace of process 1234, and the /dev/shm that this process sees
   /path               an nsfs file, such as /run/ipcns/NAME/ipc or /proc/1234/ns/ipc
   @4026532177         by inode number, as `ipcns list` and `ls -l /proc/1234/ns` print it
+  slurm:42            that of a Slurm job on this node
   self, host          the caller's own; that of process 1
 
       --all               in every named namespace, one after the other, each under a line "== NAME"
@@ -109,7 +101,7 @@ int exec_command(int argc, char** argv) {
     bool all = false;
     bool quiet = false;
     opterr = 0;
-    for (int option = 0; (option = ::getopt_long(argc, argv, "+:qvh", long_options, nullptr)) != -1;) {
+    for (int option = 0; (option = ::getopt_long(argc, argv, "+:qvh", long_options.data(), nullptr)) != -1;) {
         switch (option) {
         case option_all: all = true; break;
         case option_ipc_only: options.launch.isolation = Isolation::ipc_only; break;

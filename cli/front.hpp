@@ -10,7 +10,8 @@
 
 #include <getopt.h>
 
-#include <span>
+#include <array>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,6 +50,25 @@ private:
 
 constexpr int option_chdir = 1000, option_env = 1001, option_unset = 1002, option_root = 1003,
               option_ipc_only = 1004, option_die = 1005;
+
+/// A command's own options, and behind them those that it shares with the other one: what getopt_long() wants.
+template <std::size_t N>
+constexpr std::array<struct option, N + 9> with_common_options(const struct option (&own)[N]) {
+    constexpr std::array<struct option, 9> common{{
+        {"ipc-only", no_argument, nullptr, option_ipc_only},
+        {"root", no_argument, nullptr, option_root},
+        {"die-with-parent", no_argument, nullptr, option_die},
+        {"chdir", required_argument, nullptr, option_chdir},
+        {"env", required_argument, nullptr, option_env},
+        {"unset", required_argument, nullptr, option_unset},
+        {"verbose", no_argument, nullptr, 'v'},
+        {"help", no_argument, nullptr, 'h'},
+        {},
+    }};
+    std::array<struct option, N + common.size()> all{};
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = i < N ? own[i] : common[i - N];
+    return all;
+}
 
 /// A usage error for what getopt_long() has refused.
 [[noreturn]] void refuse_option(const char* command, int result, char** argv);

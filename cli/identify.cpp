@@ -23,6 +23,9 @@ struct Options {
     std::string pid;
 };
 
+// In the order of the columns above.
+enum class Field { ns, name, pid };
+
 pid_t parse_pid(const std::string& text) {
     pid_t pid = 0;
     const char* last = text.data() + text.size();
@@ -35,20 +38,19 @@ pid_t parse_pid(const std::string& text) {
 void identify(const Options& options) {
     const pid_t given = options.pid.empty() ? 0 : parse_pid(options.pid);
     const NamespaceId id = (given != 0 ? Namespace::from_pid(given) : Namespace::current()).id();
-    const auto names = names_by_id(visible_names());
-    const auto name = names.find(id);
-    const bool is_host = Namespace::host_id() == id;
-    const pid_t pid = given != 0 ? given : ::getpid();
-    const std::vector<Cell> row{{std::to_string(id.inode), id.inode},
-                                {name != names.end() ? name->second
-                                 : is_host           ? "host"
-                                                     : "-",
-                                 name != names.end() ? Json(name->second) : Json()},
-                                {std::to_string(pid), pid}};
+    const std::string name = registered_name(id);
+    Rows rows(options.format);
+    rows.add([&](Out& out, std::size_t column) {
+        switch (static_cast<Field>(column)) {
+        case Field::ns: out.number(id.inode); break;
+        case Field::name: out.namespace_name(name, Namespace::host_id() == id); break;
+        case Field::pid: out.number(given != 0 ? given : ::getpid()); break;
+        }
+    });
     if (options.format.json())
-        fmt::print("{}\n", options.format.object(row).dump(4));
+        fmt::print("{}\n", rows.json()[0].dump(4));
     else
-        options.format.print({row});
+        rows.print();
 }
 
 } // namespace

@@ -42,57 +42,65 @@ std::string exact_size(std::uint64_t bytes) {
     return std::to_string(bytes) + (unit == 0 ? "" : std::string(1, units[unit]));
 }
 
-Cell value_cell(const LimitKey& key, const std::optional<std::uint64_t>& value, bool bytes) {
-    if (!value) return {"-", Json()};
-    if (bytes) return {std::to_string(*value), *value};
+void value_of(Out& out, const LimitKey& key, const std::optional<std::uint64_t>& value, bool bytes) {
     // What shmall and shmmax begin with is more than any machine has.
     constexpr std::uint64_t beyond = std::uint64_t{1} << 60;
-    if (key.usual && *key.usual > beyond && *value >= *key.usual) return {"unlimited", *value};
-    return {key.unit == std::string_view("bytes") ? exact_size(*value) : std::to_string(*value), *value};
+    if (!value || bytes || out.json())
+        out.number_or_none(value);
+    else if (key.usual && *key.usual > beyond && *value >= *key.usual)
+        out.text("unlimited");
+    else if (key.unit == std::string_view("bytes"))
+        out.text(exact_size(*value));
+    else
+        out.number(*value);
 }
 
-Cell percent_cell(const std::optional<double>& percent) {
-    if (!percent) return {"-", Json()};
+void percent_of(Out& out, const std::optional<double>& percent) {
     // Rounded down: 100 is said only of what is full.
-    return {fmt::format("{:.0f}%", std::floor(*percent)), std::floor(*percent * 100) / 100};
+    if (percent)
+        out.both(fmt::format("{:.0f}%", std::floor(*percent)), std::floor(*percent * 100) / 100);
+    else
+        out.none();
 }
 
-std::string name_of(const NamespaceId& id) {
-    const auto names = names_by_id(visible_names());
-    const auto found = names.find(id);
-    return found == names.end() ? "" : found->second;
+// In the order of the columns above.
+enum class Field { key, value, usual, used, percent, meaning, unit, path };
+
+void field_of(Out& out, Field field, const LimitUse& limit, bool bytes) {
+    const LimitKey& key = *limit.key;
+    switch (field) {
+    case Field::key: out.text(key.name); break;
+    case Field::value: value_of(out, key, limit.value, bytes); break;
+    case Field::usual: value_of(out, key, key.usual, bytes); break;
+    case Field::used: out.number_or_none(limit.used); break;
+    case Field::percent: percent_of(out, limit.percent()); break;
+    case Field::meaning: out.text(key.meaning); break;
+    case Field::unit: out.text(key.unit); break;
+    case Field::path: out.text(key.path); break;
+    }
 }
 
 void say_which(const NamespaceId& id, const std::string& what) {
-    const std::string name = name_of(id);
+    const std::string name = registered_name(id);
     fmt::print(stderr, "ipcns: namespace {}{}{}\n", id.inode, name.empty() ? "" : fmt::format(" ({})", name),
                what);
 }
 
 void show(const Options& options, const Namespace& ipc) {
-    std::vector<std::vector<Cell>> rows;
-    for (const auto& limit : ipc.call(read_limit_use)) {
-        const LimitKey& key = *limit.key;
-        rows.push_back({{key.name, key.name},
-                        value_cell(key, limit.value, options.bytes),
-                        value_cell(key, key.usual, options.bytes),
-                        value_cell(key, limit.used, true),
-                        percent_cell(limit.percent()),
-                        {key.meaning, key.meaning},
-                        {key.unit, key.unit},
-                        {key.path, key.path}});
-    }
+    Rows rows(options.format);
+    for (const auto& limit : ipc.call(read_limit_use))
+        rows.add([&](Out& out, std::size_t column) {
+            field_of(out, static_cast<Field>(column), limit, options.bytes);
+        });
     if (options.verbose) say_which(ipc.id(), "");
     if (!options.format.json()) {
-        options.format.print(rows);
+        rows.print();
         return;
     }
-    Json limits = Json::array();
-    for (const auto& row : rows) limits.push_back(options.format.object(row));
-    const std::string name = name_of(ipc.id());
+    const std::string name = registered_name(ipc.id());
     fmt::print("{}\n",
                Json{{"namespace", {{"ns", ipc.id().inode}, {"name", name.empty() ? Json() : Json(name)}}},
-                    {"limits", limits}}
+                    {"limits", rows.json()}}
                    .dump(4));
 }
 
@@ -138,7 +146,7 @@ void add_limits(App& program, int& /*status*/) {
         "limits",
         "Show the limits of the namespace TARGET and how much of each is used up; or set them, all or none.");
     command->add_option("TARGET", options->target,
-                        "a NAME, a process id, a /path, @INODE, self (default) or host");
+                        "a NAME, a process id, a /path, @INODE, oci:ID, self (default) or host");
     command->add_option("SETTING", options->settings, "what to set, e.g. shmmni=64 shmmax=1G semmni=8")
         ->option_text("KEY=VALUE...");
     options->format.add_to(*command);

@@ -66,15 +66,6 @@ std::vector<const char*> holders(const InventoryEntry& entry) {
     return held;
 }
 
-void name_of(Out& out, const Row& row) {
-    if (!row.name.empty())
-        out.text(row.name);
-    else if (out.json())
-        out.none();
-    else
-        out.none(row.is_host ? "host" : "-");
-}
-
 void mounts_of(Out& out, const InventoryEntry& entry) {
     if (out.json()) {
         Json mounts = Json::array();
@@ -92,7 +83,7 @@ void field_of(Out& out, Field field, const Row& row, UserNames& users) {
     const Process* first = entry.first ? &*entry.first : nullptr;
     switch (field) {
     case Field::ns: out.number(entry.id.inode); return;
-    case Field::name: name_of(out, row); return;
+    case Field::name: out.namespace_name(row.name, row.is_host); return;
     case Field::processes: out.number(entry.processes.size()); return;
     case Field::held: some(out, holders(entry)); return;
     case Field::mounts: mounts_of(out, entry); return;
@@ -135,34 +126,22 @@ void list(Options& options) {
     const auto named = names_by_id(names);
 
     const NamespaceId host = Namespace::host_id();
-    const bool json = options.format.json();
-    const auto chosen = options.format.chosen();
     UserNames users;
-    Table table;
-    Json namespaces = Json::array();
-    std::string scratch;
+    Rows rows(options.format, options.bytes);
     for (const auto& entry : inventory.entries) {
         const auto name = named.find(entry.id);
         const Row row{entry, name == named.end() ? std::string_view() : name->second, entry.id == host};
-        Json object = Json::object();
-        for (const std::size_t i : chosen) {
-            Out out(json, options.bytes, json ? scratch : table.text());
-            field_of(out, static_cast<Field>(i), row, users);
-            if (json)
-                object[options.format.key(i)] = out.take();
-            else
-                table.end_cell();
-        }
-        if (json) namespaces.push_back(std::move(object));
+        rows.add(
+            [&](Out& out, std::size_t column) { field_of(out, static_cast<Field>(column), row, users); });
     }
-    if (json) {
-        fmt::print("{}\n", Json{{"namespaces", std::move(namespaces)},
+    if (options.format.json()) {
+        fmt::print("{}\n", Json{{"namespaces", rows.json()},
                                 {"unseen_processes", inventory.unseen},
                                 {"descriptors_searched", inventory.descriptors_searched}}
                                .dump(4));
         return;
     }
-    options.format.print(table);
+    rows.print();
     if (options.quiet) return;
     std::fflush(stdout);
     if (inventory.unseen != 0)

@@ -117,7 +117,8 @@ void add_make(App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "make", "Make an object in the namespace TARGET, and print what it is called: msg:3, mq:/jobs.");
-    command->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, self or host")
+    command
+        ->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, oci:ID, self or host")
         ->required();
     command->add_option("KIND", options->kind, "msg, sem, shm, mq, psem or pshm")->required();
     command

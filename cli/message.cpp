@@ -45,20 +45,4 @@ std::string describe_processes(const std::vector<pid_t>& pids) {
     return text;
 }
 
-std::string describe(const Leftovers& left) {
-    std::string text;
-    const auto add = [&](std::size_t count, const char* one, const char* many, std::uint64_t bytes = 0) {
-        if (count == 0) return;
-        if (!text.empty()) text += ", ";
-        text += std::to_string(count) + " " + (count == 1 ? one : many);
-        if (bytes != 0) text += " (" + format_size(bytes) + ")";
-    };
-    add(left.sysv.queues, "message queue", "message queues");
-    add(left.sysv.semaphore_sets, "semaphore set", "semaphore sets");
-    add(left.sysv.segments, "shared memory segment", "shared memory segments", left.sysv.segment_bytes);
-    add(left.queues.files, "POSIX queue", "POSIX queues");
-    add(left.files.files, "file in /dev/shm", "files in /dev/shm", left.files.bytes);
-    return text.empty() ? "nothing" : text;
-}
-
 } // namespace ipcns::cli

@@ -24,7 +24,4 @@ void complain(const Error& error);
 /// "123 (sleep 5), 124 (sh)", with at most ten of them.
 std::string describe_processes(const std::vector<pid_t>& pids);
 
-/// "1 shared memory segment (64M), 2 POSIX queues", or "nothing".
-std::string describe(const Leftovers& left);
-
 } // namespace ipcns::cli

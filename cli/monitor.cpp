@@ -94,7 +94,7 @@ void monitor(const Options& options) {
                 if (one.watch != event->wd) continue;
                 if (one.parent) {
                     if (name == one.registry.folder().filename()) watch(inotify.get(), all, one.registry);
-                } else if (is_name(name)) {
+                } else if (is_name(name) || is_job_name(name)) {
                     print(options, (event->mask & IN_MOVED_TO) != 0 ? "created" : "deleted", one.registry,
                           name);
                 }

@@ -220,15 +220,14 @@ void peek(const QueueRecord& record, const Place& place, Messages& messages) {
 }
 
 void peek(const PosixQueueRecord& record, const Place& place, Messages& messages) {
-    Fd queue;
-    place.ipc.call([&] {
+    const PosixQueue queue = place.ipc.call([&] {
         const QueueFolder folder = open_queues();
         if (!folder) throw Error(ENOTSUP, "look at POSIX queues", folder.why);
-        queue = open_posix_queue(folder.folder.get(), record.name);
+        return PosixQueue::open(folder.folder.get(), record.name, PosixQueue::Access::receive);
     });
     const MessageReader reader;
     const QueueReading reading =
-        reader.read(queue.get(), [&](unsigned priority, std::span<const std::byte> bytes) {
+        reader.read(queue.fd(), [&](unsigned priority, std::span<const std::byte> bytes) {
             Row row;
             row.type = Row::none();
             row.priority = Row::of(priority);
@@ -303,16 +302,13 @@ void peek_memory(const Options& options, const Place& place, const ObjectName& o
 
 // ---- The command -------------------------------------------------------------------------------------------------
 
-AnyRecord find(const Place& place, const ObjectName& object) {
+std::optional<AnyRecord> find(const Place& place, const ObjectName& object) {
     const auto found = find_objects(place, {&object, 1});
-    if (found[0].error) throw *found[0].error;
-    if (!found[0].record)
-        throw Error(ENOENT, fmt::format("look into {}", escape(object.text())),
-                    "ipcns show lists the objects that there are");
-    return *found[0].record;
+    if (found[0].error) throw Error(*found[0].error);
+    return found[0].record;
 }
 
-void peek(Options& options, const App& command) {
+void peek(Options& options, const App& command, int& status) {
     const Target target = Target::parse(options.target);
     const ObjectName object = ObjectName::parse(options.object);
     check(options, command, object.kind);
@@ -329,7 +325,13 @@ void peek(Options& options, const App& command) {
         }
     }
     const Place place = resolve(target);
-    const AnyRecord record = find(place, object);
+    const auto found = find(place, object);
+    if (!found) {
+        complain(fmt::format("peek at {}: there is no such object", escape(object.text())));
+        status = 1;
+        return;
+    }
+    const AnyRecord& record = *found;
     const ObjectName name = name_of(record);
     try {
         if (const auto* queue = std::get_if<QueueRecord>(&record)) {
@@ -355,7 +357,7 @@ void peek(Options& options, const App& command) {
 
 } // namespace
 
-void add_peek(App& program, int& /*status*/) {
+void add_peek(App& program, int& status) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "peek",
@@ -376,7 +378,7 @@ void add_peek(App& program, int& /*status*/) {
     command->add_option("--offset", options->offset, "shared memory from here on")->type_name("SIZE");
     command->add_option("--length", options->length, "so much of it")->type_name("SIZE");
     options->format.add_to(*command);
-    command->callback([options, command] { peek(*options, *command); });
+    command->callback([options, command, &status] { peek(*options, *command, status); });
 }
 
 } // namespace ipcns::cli

@@ -24,6 +24,9 @@ struct Options {
     bool details = false;
 };
 
+// In the order of the columns above.
+enum class Field { pid, user, uid, command };
+
 void pids(const Options& options, bool table) {
     const NamespaceId id = resolve_namespace(Target::parse(options.target)).id();
     std::vector<pid_t> inside = processes_inside(id);
@@ -33,22 +36,23 @@ void pids(const Options& options, bool table) {
         return;
     }
     UserNames users;
-    std::vector<std::vector<Cell>> rows;
+    Rows rows(options.format);
     for (const pid_t pid : inside) {
         const auto process = describe_process(pid);
         if (!process) continue;
-        rows.push_back({{std::to_string(pid), pid},
-                        {users(process->user), users(process->user)},
-                        {std::to_string(process->user), process->user},
-                        {escape(process->command), json_text(process->command)}});
+        rows.add([&](Out& out, std::size_t column) {
+            switch (static_cast<Field>(column)) {
+            case Field::pid: out.number(pid); break;
+            case Field::user: out.text(users(process->user)); break;
+            case Field::uid: out.number(process->user); break;
+            case Field::command: out.raw(process->command); break;
+            }
+        });
     }
-    if (!options.format.json()) {
-        options.format.print(rows);
-        return;
-    }
-    Json processes = Json::array();
-    for (const auto& row : rows) processes.push_back(options.format.object(row));
-    fmt::print("{}\n", Json{{"ns", id.inode}, {"processes", processes}}.dump(4));
+    if (options.format.json())
+        fmt::print("{}\n", Json{{"ns", id.inode}, {"processes", rows.json()}}.dump(4));
+    else
+        rows.print();
 }
 
 } // namespace
@@ -57,7 +61,8 @@ void add_pids(App& program, int& /*status*/) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "pids", "Print the ids of the processes in a namespace, one a line; with -l or -o a table.");
-    command->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, self or host")
+    command
+        ->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, oci:ID, self or host")
         ->required();
     command->add_flag("-l,--long", options->details, "a table with users and commands");
     options->format.add_to(*command);

@@ -165,45 +165,65 @@ std::string age_text(seconds age) {
     return fmt::format("{}s", count);
 }
 
-std::vector<Cell> row_of(const Chosen& chosen, UserNames& users, sys_seconds now) {
+// In the order of the columns above.
+enum class Field { object, kind, key, owner, uid, mode, size, state, used };
+
+Json state_in_json(State state) {
+    switch (state) {
+    case State::idle: return "idle";
+    case State::in_use: return "in_use";
+    case State::unknown: return {};
+    default: return word_of(state);
+    }
+}
+
+void field_of(Out& out, Field field, const Chosen& chosen, UserNames& users, sys_seconds now) {
     const ObjectName name = name_of(chosen.record);
-    const auto key = key_of(chosen.record);
-    const auto bytes = bytes_of(chosen.record);
-    const Moment used = last_used(chosen.record);
     const auto [owner, mode] = std::visit(
         [](const auto& one) { return std::pair<uid_t, mode_t>(one.who.owner, one.who.mode); }, chosen.record);
-    const bool has_key = key && *key != Key::none;
-    const std::string octal = fmt::format("{:o}", mode);
-    const Json state = chosen.state == State::idle      ? Json("idle")
-                       : chosen.state == State::in_use  ? Json("in_use")
-                       : chosen.state == State::unknown ? Json()
-                                                        : Json(word_of(chosen.state));
-    return {{shown(name), json_text(name.text())},
-            {word_of(name.kind), word_of(name.kind)},
-            {has_key ? key_text(*key) : "-", has_key ? Json(key_text(*key)) : Json()},
-            may_be_unmapped(owner) ? Cell{"unmapped", Json()} : Cell{users(owner), users(owner)},
-            {std::to_string(owner), owner},
-            {octal, octal},
-            {bytes ? format_size(*bytes) : "-", bytes ? Json(*bytes) : Json()},
-            {word_of(chosen.state), state},
-            {used ? age_text(now - std::max(*used, sys_seconds{})) : "-",
-             used ? json_time(used->time_since_epoch().count()) : Json()}};
+    switch (field) {
+    case Field::object: out.raw(name.text()); break;
+    case Field::kind: out.text(word_of(name.kind)); break;
+    case Field::key:
+        if (const auto key = key_of(chosen.record); key && *key != Key::none)
+            out.text(key_text(*key));
+        else
+            out.none();
+        break;
+    case Field::owner:
+        if (may_be_unmapped(owner))
+            out.none("unmapped");
+        else
+            out.text(users(owner));
+        break;
+    case Field::uid: out.number(owner); break;
+    case Field::mode: out.text(fmt::format("{:o}", mode)); break;
+    case Field::size: out.size_or_none(bytes_of(chosen.record)); break;
+    case Field::state: out.both(word_of(chosen.state), state_in_json(chosen.state)); break;
+    case Field::used:
+        if (const Moment used = last_used(chosen.record))
+            out.both(age_text(now - std::max(*used, sys_seconds{})),
+                     json_time(used->time_since_epoch().count()));
+        else
+            out.none();
+        break;
+    }
 }
 
 void list(const Options& options, const Place& place, const std::vector<Chosen>& chosen) {
     UserNames users;
     const auto now = std::chrono::floor<seconds>(std::chrono::system_clock::now());
-    std::vector<std::vector<Cell>> rows;
-    rows.reserve(chosen.size());
-    for (const auto& one : chosen) rows.push_back(row_of(one, users, now));
-    if (!options.format.json()) {
-        if (!rows.empty()) options.format.print(rows);
-        return;
-    }
-    Json objects = Json::array();
-    for (const auto& row : rows) objects.push_back(options.format.object(row));
-    fmt::print("{}\n",
-               Json{{"namespace", {{"ns", place.ipc.id().inode}}}, {"would_remove", objects}}.dump(4));
+    Rows rows(options.format);
+    for (const auto& one : chosen)
+        rows.add([&](Out& out, std::size_t column) {
+            field_of(out, static_cast<Field>(column), one, users, now);
+        });
+    if (options.format.json())
+        fmt::print(
+            "{}\n",
+            Json{{"namespace", {{"ns", place.ipc.id().inode}}}, {"would_remove", rows.json()}}.dump(4));
+    else if (!rows.empty())
+        rows.print();
 }
 
 const char* plural(std::size_t count, const char* one, const char* many) { return count == 1 ? one : many; }
@@ -347,7 +367,8 @@ void add_remove(App& program, int& status) {
     auto* command = program.add_subcommand(
         "remove",
         "Remove objects from the namespace TARGET: each OBJECT that is named, or all that every filter fits.");
-    command->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, self or host")
+    command
+        ->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, oci:ID, self or host")
         ->required();
     command->add_option("OBJECT", options->objects, "KIND:ID, KIND:0xKEY or KIND:/NAME, e.g. msg:0 mq:/jobs");
     command->add_option("--kind", options->kinds, "only of these kinds: msg, sem, shm, mq, psem, pshm")

@@ -9,23 +9,14 @@ namespace {
 
 enum : int { option_strict = 1100, option_shm_size, option_limit, option_name, option_exec, option_wait };
 
-constexpr struct option long_options[] = {
-    {"ipc-only", no_argument, nullptr, option_ipc_only},
+constexpr auto long_options = with_common_options({
     {"strict", no_argument, nullptr, option_strict},
     {"shm-size", required_argument, nullptr, option_shm_size},
     {"limit", required_argument, nullptr, option_limit},
     {"name", required_argument, nullptr, option_name},
-    {"root", no_argument, nullptr, option_root},
     {"exec", no_argument, nullptr, option_exec},
     {"wait", no_argument, nullptr, option_wait},
-    {"die-with-parent", no_argument, nullptr, option_die},
-    {"chdir", required_argument, nullptr, option_chdir},
-    {"env", required_argument, nullptr, option_env},
-    {"unset", required_argument, nullptr, option_unset},
-    {"verbose", no_argument, nullptr, 'v'},
-    {"help", no_argument, nullptr, 'h'},
-    {},
-};
+});
 
 } // namespace
 
@@ -33,7 +24,7 @@ RunOptions parse_run_options(int argc, char** argv) {
     RunOptions options;
     opterr = 0;
     optind = 0; // begins anew: this may be the second list of words that is read
-    for (int option = 0; (option = ::getopt_long(argc, argv, "+:vh", long_options, nullptr)) != -1;) {
+    for (int option = 0; (option = ::getopt_long(argc, argv, "+:vh", long_options.data(), nullptr)) != -1;) {
         switch (option) {
         case option_ipc_only:
         case option_strict: {

@@ -169,6 +169,7 @@ struct View {
     std::map<pid_t, std::string> commands;
     std::string ns_name;
     NamespaceId ns;
+    NamespaceId host;
     std::string scratch;
 
     const std::string& command(pid_t pid) {
@@ -373,7 +374,12 @@ void family_field(Out& out, Field field, const Record& record, View& view) {
     if constexpr (requires { record.key; }) {
         switch (field) {
         case Field::id: out.number(static_cast<int>(record.id)); break;
-        case Field::key: out.print(FMT_COMPILE("0x{:08x}"), static_cast<std::uint32_t>(record.key)); break;
+        case Field::key:
+            if (out.json() && record.key == Key::none)
+                out.none();
+            else
+                out.print(FMT_COMPILE("0x{:08x}"), static_cast<std::uint32_t>(record.key));
+            break;
         case Field::creator: user(out, view.users, record.who.creator); break;
         case Field::cuid: out.number(record.who.creator); break;
         case Field::creator_group: group(out, view.groups, record.who.creator_group); break;
@@ -398,12 +404,7 @@ void field_of(Out& out, Field field, const Item& seen, View& view) {
     const auto& record = seen.record;
     switch (field) {
     case Field::ns: out.number(view.ns.inode); break;
-    case Field::ns_name:
-        if (view.ns_name.empty())
-            out.none();
-        else
-            out.text(view.ns_name);
-        break;
+    case Field::ns_name: out.namespace_name(view.ns_name, view.ns == view.host); break;
     case Field::object:
         if constexpr (requires { record.key; }) {
             out.print(FMT_COMPILE("{}:{}"), word_of(name_of(record).kind), static_cast<int>(record.id));
@@ -763,12 +764,6 @@ LookOptions look_for(const Options& options, const Wanted& wanted) {
     return look;
 }
 
-std::string name_of_namespace(const NamespaceId& id) {
-    const auto names = names_by_id(visible_names());
-    const auto found = names.find(id);
-    return found != names.end() ? found->second : id == Namespace::host_id() ? "host" : "";
-}
-
 // Leaves only the objects that were asked for; those that are not there are reported.
 bool keep_asked(Objects& objects, const std::vector<ObjectName>& asked) {
     std::vector<bool> found(asked.size(), false);
@@ -809,8 +804,7 @@ bool keep_asked(Objects& objects, const std::vector<ObjectName>& asked) {
 void show_all(Options& options, const Wanted& wanted) {
     const Everything everything = Everything::look(look_for(options, wanted));
     const auto names = names_by_id(visible_names());
-    const NamespaceId host = Namespace::host_id();
-    View view{options, {}, {}, {}, {}, {}, {}};
+    View view{options, {}, {}, {}, {}, {}, Namespace::host_id(), {}};
     Table table;
     Json namespaces = Json::array();
     std::size_t unseen = everything.unseen;
@@ -818,7 +812,7 @@ void show_all(Options& options, const Wanted& wanted) {
     for (const auto& objects : everything.namespaces) {
         view.ns = objects.ns;
         const auto name = names.find(objects.ns);
-        view.ns_name = name != names.end() ? name->second : objects.ns == host ? "host" : "";
+        view.ns_name = name != names.end() ? name->second : "";
         unseen = std::max(unseen, objects.unseen_processes);
         hidden = hidden || objects.hidden_processes;
         if (options.format.json())
@@ -850,7 +844,8 @@ void show_one(Options& options, const Wanted& wanted, int& status) {
     // Names are looked up only where they are shown.
     const bool by_object = !wanted.objects.empty();
     const bool named = options.format.json() || by_object || options.format.shows("NSNAME");
-    View view{options, {}, {}, {}, named ? name_of_namespace(objects.ns) : "", objects.ns, {}};
+    View view{options, {}, {}, {}, named ? registered_name(objects.ns) : "", objects.ns, Namespace::host_id(),
+              {}};
     if (by_object && !keep_asked(objects, wanted.objects)) status = 1;
     if (options.format.json()) {
         fmt::print("{}\n", objects_in_json(objects, wanted.kinds, view).dump(4));
@@ -963,7 +958,7 @@ void add_show(App& program, int& status) {
         "semaphores and shared memory. With an OBJECT, everything about it.");
     command
         ->add_option("WORD", options->words,
-                     "TARGET: a NAME, a process id, a /path, @INODE, self (default) or host\n"
+                     "TARGET: a NAME, a process id, a /path, @INODE, oci:ID, self (default) or host\n"
                      "                          KIND: msg, sem, shm, mq, psem or pshm\n"
                      "                          OBJECT: KIND:ID, KIND:0xKEY or KIND:/NAME")
         ->option_text("[TARGET] [KIND... | OBJECT...]");

@@ -98,33 +98,49 @@ void show_summary(const Place& place, Kinds kinds, const Format& format, bool by
                   {"LIMITED BY", "limited_by"}},
                  "KIND,WHAT,USED,LIMIT,USE%,,LIMITED BY"};
     table.follow(format);
-    std::vector<std::vector<Cell>> rows;
+    enum class Field { kind, what, used, limit, percent, bar, limited_by };
+    Rows rows(table, bytes);
     for (const auto& line : measure(place, kinds)) {
-        const auto number = [&](const std::optional<std::uint64_t>& n) -> Cell {
-            if (!n) return {"-", Json()};
-            return {line.bytes && !bytes ? format_size(*n) : std::to_string(*n), *n};
+        const auto number = [&](Out& out, const std::optional<std::uint64_t>& n) {
+            if (line.bytes)
+                out.size_or_none(n);
+            else
+                out.number_or_none(n);
         };
         std::optional<double> part;
         if (line.used && line.limit)
             part =
                 *line.limit == 0 ? 1.0 : static_cast<double>(*line.used) / static_cast<double>(*line.limit);
-        rows.push_back({{word_of(line.kind), word_of(line.kind)},
-                        {line.what, line.what},
-                        number(line.used),
-                        number(line.limit),
-                        {part ? fmt::format("{:.0f}%", std::floor(*part * 100)) : "-",
-                         part ? Json(std::floor(*part * 10000) / 100) : Json()},
-                        {part ? bar(*part) : "", Json(Json::value_t::discarded)},
-                        {line.limit_name != nullptr ? line.limit_name : "-",
-                         line.limit_name != nullptr ? Json(line.limit_name) : Json()}});
+        rows.add([&](Out& out, std::size_t column) {
+            switch (static_cast<Field>(column)) {
+            case Field::kind: out.text(word_of(line.kind)); break;
+            case Field::what: out.text(line.what); break;
+            case Field::used: number(out, line.used); break;
+            case Field::limit: number(out, line.limit); break;
+            case Field::percent:
+                if (part)
+                    out.both(fmt::format("{:.0f}%", std::floor(*part * 100)),
+                             std::floor(*part * 10000) / 100);
+                else
+                    out.none();
+                break;
+            case Field::bar:
+                if (part && !out.json()) out.text(bar(*part));
+                break;
+            case Field::limited_by:
+                if (line.limit_name != nullptr)
+                    out.text(line.limit_name);
+                else
+                    out.none();
+                break;
+            }
+        });
     }
-    if (!format.json()) {
-        table.print(rows);
-        return;
-    }
-    Json summary = Json::array();
-    for (const auto& row : rows) summary.push_back(table.object(row));
-    fmt::print("{}\n", Json{{"namespace", {{"ns", place.ipc.id().inode}}}, {"summary", summary}}.dump(4));
+    if (format.json())
+        fmt::print("{}\n",
+                   Json{{"namespace", {{"ns", place.ipc.id().inode}}}, {"summary", rows.json()}}.dump(4));
+    else
+        rows.print();
 }
 
 } // namespace ipcns::cli

@@ -124,26 +124,6 @@ bool Format::shows(std::string_view title) const {
                        [&](std::size_t i) { return title == columns_[i].title; });
 }
 
-Json Format::object(const std::vector<Cell>& row) const {
-    Json object = Json::object();
-    for (const std::size_t i : chosen()) {
-        if (!row[i].value.is_discarded()) object[columns_[i].key] = row[i].value;
-    }
-    return object;
-}
-
-void Format::print(const std::vector<std::vector<Cell>>& rows) const {
-    const auto indices = chosen();
-    Table table;
-    for (const auto& row : rows) {
-        for (const std::size_t i : indices) {
-            table.text() += row[i].text;
-            table.end_cell();
-        }
-    }
-    print(table);
-}
-
 void Format::print(const Table& table) const {
     const auto indices = chosen();
     const std::size_t columns = indices.size();

@@ -41,12 +41,6 @@ struct Column {
     const char* help = "";
 };
 
-/// What a column says of one thing, for people and for programs.
-struct Cell {
-    std::string text; ///< already escaped
-    Json value;
-};
-
 /// The text of a table's chosen columns, row by row, in one piece: a table may have many thousand rows.
 class Table {
 public:
@@ -112,6 +106,20 @@ public:
             to_ += shown;
     }
     void value(Json value) { value_ = std::move(value); }
+    /// The one for people, the other for programs.
+    void both(std::string_view printable, Json value) {
+        if (json_)
+            value_ = std::move(value);
+        else
+            to_ += printable;
+    }
+    /// The registered name of a namespace. "host" is a word for one and no name: only people read it.
+    void namespace_name(std::string_view name, bool is_host) {
+        if (!name.empty())
+            text(name);
+        else
+            none(is_host && !json_ ? "host" : "-");
+    }
     [[nodiscard]] bool json() const { return json_; }
     [[nodiscard]] std::string size_text(std::uint64_t bytes) const {
         return bytes_ ? std::to_string(bytes) : format_size(bytes);
@@ -161,13 +169,7 @@ public:
         if (!shows(title)) chosen_ += std::string(",") + title;
     }
 
-    /// One JSON object of the chosen columns of a row (cells in the order of all columns). What has a discarded value is
-    /// left out.
-    [[nodiscard]] Json object(const std::vector<Cell>& row) const;
-
     /// The table, on standard output. On a terminal the last column is cut at its edge.
-    void print(const std::vector<std::vector<Cell>>& rows) const;
-
     void print(const Table& table) const;
 
     [[nodiscard]] const char* key(std::size_t column) const { return columns_[column].key; }
@@ -192,6 +194,43 @@ private:
     bool json_ = false;
     bool hide_empty_ = false;
     bool no_headings_ = false;
+};
+
+/// Rows of a table, or an array of JSON objects, as they come.
+class Rows {
+public:
+    explicit Rows(const Format& format, bool bytes = false)
+        : format_(format), bytes_(bytes), chosen_(format.chosen()) {}
+
+    /// @param say called as say(out, column) for each chosen column, an index into all of them; for JSON, what it says
+    ///            nothing of is left out
+    template <class Say>
+    void add(Say say) {
+        Json object = Json::object();
+        for (const std::size_t i : chosen_) {
+            std::string none;
+            Out out(format_.json(), bytes_, format_.json() ? none : table_.text());
+            say(out, i);
+            if (!format_.json())
+                table_.end_cell();
+            else if (!out.empty())
+                object[format_.key(i)] = out.take();
+        }
+        if (format_.json()) array_.push_back(std::move(object));
+        ++count_;
+    }
+
+    [[nodiscard]] bool empty() const { return count_ == 0; }
+    void print() const { format_.print(table_); }
+    [[nodiscard]] Json json() { return std::move(array_); }
+
+private:
+    const Format& format_;
+    bool bytes_;
+    std::vector<std::size_t> chosen_;
+    Table table_;
+    Json array_ = Json::array();
+    std::size_t count_ = 0;
 };
 
 } // namespace ipcns::cli

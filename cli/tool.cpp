@@ -49,6 +49,12 @@ std::map<NamespaceId, std::string> names_by_id(const std::vector<RegisteredName>
     return result;
 }
 
+std::string registered_name(const NamespaceId& id) {
+    const auto names = names_by_id(visible_names());
+    const auto found = names.find(id);
+    return found == names.end() ? "" : found->second;
+}
+
 namespace {
 
 // All of the text as a number of 32 bits.

@@ -51,6 +51,9 @@ std::vector<RegisteredName> visible_names();
 /// The names of each namespace, joined by commas.
 std::map<NamespaceId, std::string> names_by_id(const std::vector<RegisteredName>& names);
 
+/// The registered names of one namespace, joined by commas; empty when it has none.
+std::string registered_name(const NamespaceId& id);
+
 /// A user or group by name or, where there is none of that name, by number.
 /// @throws UsageError when there is neither
 uid_t parse_user(const std::string& text);

@@ -77,8 +77,11 @@ LaunchOptions read_run_options(const std::string& text) {
     for (std::string& word : words) pointers.push_back(word.data());
     pointers.push_back(nullptr);
     const RunOptions options = parse_run_options(static_cast<int>(words.size()), pointers.data());
-    if (options.help || options.has_program || !options.name.empty())
-        throw UsageError("--run-options takes options of run, but no program, no --name and no --help");
+    if (options.help || options.has_program || !options.name.empty() || options.replace || options.wait ||
+        options.verbose)
+        throw UsageError(
+            "--run-options takes the options of run that make a namespace: no program, and none of "
+            "--name, --exec, --wait, --verbose and --help");
     return options.launch;
 }
 
@@ -176,19 +179,27 @@ std::string sentence(const VerifyReport& report) {
     return say_promises(report) + "; " + say_open(report) + ".";
 }
 
-std::vector<Cell> row_of(const ChannelResult& result, bool expected) {
+// In the order of the columns above.
+enum class Field { channel, verdict, decides, closes, why, forth, back, expected, meaning };
+
+void field_of(Out& out, Field field, const ChannelResult& result, bool expected) {
     const Channel& channel = *result.channel;
-    const auto words = [](const std::string& text) { return Cell{text, text}; };
-    return {words(channel.name),
-            words(word_of(result.verdict)),
-            words(result.decided_by),
-            {channel.closed_by != nullptr ? channel.closed_by : "-",
-             channel.closed_by != nullptr ? Json(channel.closed_by) : Json()},
-            words(result.why.empty() ? "-" : result.why),
-            words(word_of(result.forth)),
-            words(word_of(result.back)),
-            {expected ? "yes" : "no", expected},
-            words(channel.meaning)};
+    switch (field) {
+    case Field::channel: out.text(channel.name); break;
+    case Field::verdict: out.text(word_of(result.verdict)); break;
+    case Field::decides: out.text(result.decided_by); break;
+    case Field::closes:
+        if (channel.closed_by != nullptr)
+            out.text(channel.closed_by);
+        else
+            out.none();
+        break;
+    case Field::why: out.text(result.why.empty() ? "-" : result.why); break;
+    case Field::forth: out.text(word_of(result.forth)); break;
+    case Field::back: out.text(word_of(result.back)); break;
+    case Field::expected: out.both(expected ? "yes" : "no", expected); break;
+    case Field::meaning: out.text(channel.meaning); break;
+    }
 }
 
 // Which channels are tried, and which of them must be isolated.
@@ -254,27 +265,27 @@ int verify(Options& options) {
 
     bool open = false;
     bool unknown = false;
-    std::vector<std::vector<Cell>> rows;
+    Rows rows(options.format);
     for (const ChannelResult& result : report.channels) {
         const bool expected = choice.expected.contains(result.channel);
         open = open || (expected && result.verdict == Verdict::open);
         unknown =
             unknown || (expected && result.verdict != Verdict::open && result.verdict != Verdict::isolated);
-        rows.push_back(row_of(result, expected));
+        rows.add([&](Out& out, std::size_t column) {
+            field_of(out, static_cast<Field>(column), result, expected);
+        });
     }
     if (!options.junit.empty()) write_whole(options.junit, junit_text(report, choice.expected));
     if (options.format.json()) {
-        Json list = Json::array();
-        for (const auto& row : rows) list.push_back(options.format.object(row));
         fmt::print("{}\n", Json{{"first", report.first},
                                 {"second", report.second},
                                 {"same_ipc_namespace", report.same_ipc},
                                 {"as_expected", !open && !unknown},
                                 {"summary", sentence(report)},
-                                {"channels", list}}
+                                {"channels", rows.json()}}
                                .dump(4));
     } else {
-        options.format.print(rows);
+        rows.print();
         if (options.format.headings()) fmt::print("\n{}\n", sentence(report));
     }
     return open ? 3 : unknown ? 1 : 0;
@@ -303,7 +314,8 @@ void add_verify(App& program, int& status) {
         "Try what gets through between two namespaces: every channel, in both directions, with random tokens.\n"
         "Without TARGET between two new namespaces, with one between yours and TARGET, with two between them.\n"
         "A process id stands for all namespaces of that process.");
-    command->add_option("TARGET", options->first, "a NAME, a process id, a /path, @INODE, self or host");
+    command->add_option("TARGET", options->first,
+                        "a NAME, a process id, a /path, @INODE, oci:ID, self or host");
     command->add_option("TARGET2", options->second, "the same")->option_text("TARGET");
     options->format.add_to(*command);
     command

@@ -77,6 +77,13 @@ _ipcns_names() { # FOLDER...
 
 _ipcns_pids() { compgen -G '/proc/[1-9]*/' | tr -dc '0-9\n'; }
 
+# The ids of containers, where the caller may see them.
+_ipcns_containers() {
+    local own=${XDG_RUNTIME_DIR:-/run/user/$EUID}
+    _ipcns_names /run/runc /run/crun /run/docker/runtime-runc/* /run/containerd/runc/* \
+        "$own/runc" "$own/crun" "$own/docker/runtime-runc"/*
+}
+
 # Each of these sets COMPREPLY to those of the words that begin as $cur does.
 _ipcns_reply() { # WORD...
     local word
@@ -91,23 +98,48 @@ _ipcns_reply_lines() {
     _ipcns_reply "${words[@]}"
 }
 
+# Whole words with a colon in them. Readline replaces what comes after the colon if it takes that for the end of a word.
+_ipcns_reply_after_colon() {
+    local word
+    while IFS= read -r word; do
+        if [[ $word == "$cur"* && $COMP_WORDBREAKS == *:* ]]; then
+            COMPREPLY+=("${word#*:}")
+        elif [[ $word == "$cur"* ]]; then
+            COMPREPLY+=("$word")
+        fi
+    done
+}
+
 _ipcns_reply_target() {
     case $cur in
     /* | .*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") && compopt -o filenames 2>/dev/null ;;
     @*) _ipcns_reply_lines < <(ipcns list -q -n -o NS --fds=never 2>/dev/null | sed 's/^ */@/') ;;
     [0-9]*) _ipcns_reply_lines < <(_ipcns_pids) ;;
+    oci:*) _ipcns_reply_after_colon < <(_ipcns_containers | sed 's/^/oci:/') ;;
+    slurm:*)
+        _ipcns_reply_lines < <(_ipcns_names /run/ipcns | grep '^slurm:')
+        # Readline replaces what comes after the colon, or from the @ on, if it takes these for the end of a word.
+        if [[ $cur == *@* && $COMP_WORDBREAKS == *@* ]]; then
+            COMPREPLY=("${COMPREPLY[@]#"${cur%@*}"}")
+        elif [[ $COMP_WORDBREAKS == *:* ]]; then
+            COMPREPLY=("${COMPREPLY[@]#slurm:}")
+        fi
+        ;;
     *) _ipcns_reply_lines < <(
         _ipcns_names "$(_ipcns_own_folder)" /run/ipcns
         printf '%s\n' self host
-    ) ;;
+        if [[ -n $(_ipcns_containers) ]]; then printf '%s\n' oci:; fi
+    )
+        if [[ ${COMPREPLY[*]} == oci: ]]; then compopt -o nospace 2>/dev/null; fi
+        ;;
     esac
 }
 
 # The kinds, and once one of them is begun, the objects of that kind in the target among the words given.
 _ipcns_reply_objects() { # WORD...
-    local word target=self object
+    local word target=self
     for word in "$@"; do
-        if [[ $word != -* && $word != *:* ]]; then target=$word && break; fi
+        if [[ $word != -* && ($word != *:* || $word == oci:* || $word == slurm:*) ]]; then target=$word && break; fi
     done
     if [[ $cur != *:* ]]; then
         _ipcns_reply msg sem shm mq psem pshm
@@ -117,14 +149,7 @@ _ipcns_reply_objects() { # WORD...
     msg | sem | shm | mq | psem | pshm) ;;
     *) return ;;
     esac
-    while IFS= read -r object; do
-        # Readline replaces what comes after the colon if it takes that for the end of a word.
-        if [[ $object == "$cur"* && $COMP_WORDBREAKS == *:* ]]; then
-            COMPREPLY+=("${object#*:}")
-        elif [[ $object == "$cur"* ]]; then
-            COMPREPLY+=("$object")
-        fi
-    done < <(ipcns show "$target" "${cur%%:*}" -q -n -o OBJECT 2>/dev/null)
+    _ipcns_reply_after_colon < <(ipcns show "$target" "${cur%%:*}" -q -n -o OBJECT 2>/dev/null)
 }
 
 # A list with commas, of which the last word is being written.

@@ -25,15 +25,28 @@ function __ipcns_names
     string replace -r '.*/(.+)/$' '$1' -- $paths | sort -u
 end
 
+# The ids of containers, where the caller may see them.
+function __ipcns_containers
+    set -l own /run/user/(id -u)
+    string match -q '/*' -- "$XDG_RUNTIME_DIR" && set own $XDG_RUNTIME_DIR
+    set -l paths {/run,$own}/{runc,crun}/*/
+    set -a paths {/run,$own}/docker/runtime-runc/*/*/
+    set -a paths /run/containerd/runc/*/*/
+    string replace -r '.*/(.+)/$' 'oci:$1' -- $paths | sort -u
+end
+
 function __ipcns_targets
     switch (commandline -ct)
         case '/*' './*'
             __fish_complete_path (commandline -ct)
         case '@*'
             ipcns list -q -n -o NS --fds=never 2>/dev/null | string replace -r '^ *' @
+        case 'oci:*'
+            __ipcns_containers
         case '*'
             __ipcns_names
             printf '%s\t%s\n' self 'the namespace you are in' host 'that of process 1'
+            test -n "$(__ipcns_containers)" && printf '%s\t%s\n' oci: 'a container'
             __fish_complete_pids
     end
 end
@@ -132,7 +145,7 @@ function __ipcns_objects
     if test -n "$kind"
         set -l target self
         for word in (__ipcns_words)
-            if not string match -q -- '*:*' $word
+            if string match -q -r -- '^(oci|slurm):' $word; or not string match -q -- '*:*' $word
                 set target $word
                 break
             end

@@ -48,6 +48,7 @@ test_needs=(
     'scdoc=scdoc'
     'shellcheck=shellcheck'
     'python3=/usr/bin/python3'
+    'python3-pytest=pytest'
     'codespell=codespell'
     'jq=jq'
     'xxhash=xxh128sum'
@@ -56,6 +57,11 @@ test_needs=(
 # What tests/integration starts.
 # shellcheck disable=SC2034
 integration_needs=(
+    'slurmctld=slurmctld'
+    'slurmd=slurmd'
+    'slurm-client=srun'
+    'libslurm-dev=slurm/spank.h'
+    'munge=munged'
 )
 
 # die WHAT WHY [HINT]: ends the script with the project's kind of message.

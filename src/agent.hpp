@@ -5,8 +5,6 @@
 
 #include "channels.hpp"
 
-#include <ipcns/fd.hpp>
-
 #include <sys/types.h>
 
 #include <cstdint>
@@ -88,14 +86,5 @@ struct Reply {
     Facts facts;
     char why[256];
 };
-
-/// Sends one message. False when the other side is gone.
-bool send(int socket, const void* message, std::size_t bytes, int fd = -1) noexcept;
-
-/// Receives one. False when the other side is gone or sends something else.
-/// @param fd the descriptor that came along, or none
-/// @param sender its process and user, if the socket has SO_PASSCRED
-bool receive(int socket, void* message, std::size_t bytes, Fd* fd = nullptr, pid_t* sender = nullptr,
-             uid_t* user = nullptr) noexcept;
 
 } // namespace ipcns::agent

@@ -7,6 +7,7 @@
 // It becomes two, one for each socket, that do what verify() asks for; the first process waits for them. Everything that
 // is offered is removed when the socket is closed, so nothing stays when verify() is killed. Signals from a terminal are
 // not for them. A request that takes too long ends the process by SIGALRM.
+#include "packets.hpp"
 #include "trial.hpp"
 
 #include <fcntl.h>
@@ -90,12 +91,13 @@ public:
             if (offered_) serve_until_asked();
             Request request{};
             Fd passed;
-            if (!receive(socket_, &request, sizeof request, &passed)) break;
+            if (!receive_message(socket_, &request, sizeof request, {&passed, 1})) break;
             ::alarm(request_seconds);
             Reply reply = answer(request, passed.get());
             reply.order = request.order;
             const int along = request.order == Order::offer && offered_ ? offered_->passed() : -1;
-            const bool sent = send(socket_, &reply, sizeof reply, along);
+            const bool sent =
+                send_message(socket_, &reply, sizeof reply, std::span(&along, along >= 0 ? 1 : 0));
             ::alarm(0);
             if (!sent) break;
         }

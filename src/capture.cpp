@@ -4,6 +4,7 @@
 #include "capture.hpp"
 
 #include "contents.hpp"
+#include "drain.hpp"
 #include "error.hpp"
 #include "idmap.hpp"
 
@@ -18,6 +19,9 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <limits>
+#include <span>
 
 namespace ipcns {
 namespace {
@@ -61,9 +65,49 @@ std::vector<Extent> extents_of(Contents& contents) {
     return extents;
 }
 
-} // namespace
+// The kernel copies no message that is longer than msgmax, which may have been lowered since it was sent. While everybody
+// stands still nobody sees that it is higher for a moment.
+class HigherMessageLimit {
+public:
+    explicit HigherMessageLimit(std::uint64_t bytes) {
+        constexpr std::uint64_t most = std::numeric_limits<int>::max();
+        const LimitKey* const key = find_limit_key("msgmax");
+        for (auto& limit : read_limits()) {
+            if (limit.key == key) before_.push_back(std::move(limit));
+        }
+        write_limit({key, std::to_string(std::min(bytes, most))});
+    }
+    ~HigherMessageLimit() {
+        try {
+            (void)set_limits(before_);
+        } catch (const std::exception&) {
+            // It was set a moment ago; who took the right to has the last word.
+        }
+    }
+    HigherMessageLimit(const HigherMessageLimit&) = delete;
+    HigherMessageLimit& operator=(const HigherMessageLimit&) = delete;
 
-namespace {
+private:
+    std::vector<Limit> before_;
+};
+
+QueueReading read_all(const QueueRecord& record, bool live,
+                      const std::function<void(long, std::span<const std::byte>)>& give) {
+    std::uint64_t given = 0;
+    try {
+        return read_messages(record.id, [&](long type, std::span<const std::byte> bytes) {
+            ++given;
+            give(type, bytes);
+        });
+    } catch (const Error& error) {
+        if (error.code().value() != EMSGSIZE || live) throw;
+    }
+    const HigherMessageLimit enough(record.bytes);
+    std::uint64_t seen = 0;
+    return read_messages(record.id, [&](long type, std::span<const std::byte> bytes) {
+        if (++seen > given) give(type, bytes);
+    });
+}
 
 // The /dev/shm that belongs to a place.
 Fd own_folder(const Place& place, bool& is_hosts) {
@@ -113,6 +157,12 @@ Capture::Capture(const Place& place, const SaveOptions& options)
                      : "which /dev/shm belongs to it is not known: shared memory and named semaphores "
                        "(pshm, psem) are not saved");
     file_systems_ = maps::segment_file_systems();
+    if (options.drain) {
+        const Registry registry = Registry::of_caller();
+        registry.prepare();
+        journals_ = Fd(::open(registry.folder().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        if (!journals_) fail("open the folder " + registry.folder().string());
+    }
 }
 
 Capture::~Capture() = default;
@@ -267,6 +317,20 @@ void Capture::feed_memory(Kind kind, std::size_t index, Receiver& to) {
     to.end_memory();
 }
 
+// Loads what reads POSIX queues. False where they are to be drained, since it can't be.
+bool Capture::can_read_queues() {
+    if (reader_) return true;
+    try {
+        reader_ = std::make_unique<MessageReader>();
+        return true;
+    } catch (const Error& error) {
+        if (!options_.drain)
+            fail(error.code().value(), "save the messages of POSIX queues: " + std::string(error.what()),
+                 "--drain receives them, and sends them back");
+        return false;
+    }
+}
+
 // A queue that goes on being used must be read before its member begins, which says how much of it there is. One that
 // stands still is passed on as it comes.
 void Capture::feed_messages(Kind kind, std::size_t index, Receiver& to) {
@@ -289,12 +353,13 @@ void Capture::feed_messages(Kind kind, std::size_t index, Receiver& to) {
         tell();
     };
     const auto read = [&] {
-        if (kind == Kind::msg) return read_messages(snapshot_.msg[index].id, give);
+        if (kind == Kind::msg) return read_all(snapshot_.msg[index], options_.live, give);
         const std::string file = snapshot_.mq[index].name.substr(1);
         const Fd queue(::openat(queues_.get(), file.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
         if (!queue) fail("save " + said(name));
-        if (!reader_) reader_ = std::make_unique<MessageReader>();
-        return reader_->read(queue.get(), give);
+        if (can_read_queues()) return reader_->read(queue.get(), give);
+        ipcns::drain(journals_.get(), snapshot_.ns, queues_.get(), snapshot_.mq[index], give);
+        return QueueReading{count, true};
     };
     if (!options_.live) {
         if (kind == Kind::msg)

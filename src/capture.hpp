@@ -50,6 +50,7 @@ private:
     [[nodiscard]] std::unique_ptr<Contents> open(Kind kind, std::size_t index) const;
     void feed_memory(Kind kind, std::size_t index, Receiver& to);
     void feed_messages(Kind kind, std::size_t index, Receiver& to);
+    bool can_read_queues();
     void tell();
 
     const SaveOptions& options_;
@@ -58,6 +59,7 @@ private:
     ino_t user_namespace_; // of the caller, whose users are written down
     Fd shared_;            // its /dev/shm, if it is to be saved
     Fd queues_;
+    Fd journals_; // where drained messages are written down
     bool forced_ = false; // shm_rmid_forced
     std::vector<maps::SegmentFileSystem> file_systems_;
     std::unique_ptr<MessageReader> reader_;

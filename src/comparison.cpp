@@ -4,6 +4,7 @@
 // who has no number in a user namespace shows there as the overflow id, whoever it is (user_namespaces(7)).
 #include <ipcns/comparison.hpp>
 
+#include "containers.hpp"
 #include "contents.hpp"
 #include "error.hpp"
 #include "idmap.hpp"
@@ -40,17 +41,13 @@ Same both(Same a, Same b) {
 
 // ---- A process ---------------------------------------------------------------------------------------------------
 
-bool is_process(const Target& target) {
-    return target.kind == Target::Kind::pid || target.kind == Target::Kind::self ||
-           target.kind == Target::Kind::host;
-}
-
 pid_t pid_of(const Target& target) {
     switch (target.kind) {
     case Target::Kind::pid: return target.pid;
     case Target::Kind::self: return ::getpid();
     case Target::Kind::host: return 1;
-    default: throw UsageError(escape(target.text()) + " is no process", "a process id, self or host");
+    case Target::Kind::oci: return find_container(target.container).pid;
+    default: throw UsageError(escape(target.text()) + " is no process", "a process id, oci:ID, self or host");
     }
 }
 
@@ -120,7 +117,7 @@ class Side {
 public:
     explicit Side(const Target& target) : place_(resolve(target)), user_namespace_(IdMap::user_namespace()) {
         // What resolve() leaves out is the caller's, or can't be looked at: which of the two matters here.
-        place_.shm = is_process(target) ? ProcessView(pid_of(target)).shared() : shared_folder(place_);
+        place_.shm = target.is_process() ? ProcessView(pid_of(target)).shared() : shared_folder(place_);
         shm_ = id_of_folder(place_.shm);
     }
 

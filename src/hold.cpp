@@ -23,8 +23,10 @@
 #include <ipcns/text.hpp>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -33,11 +35,11 @@
 
 #include <algorithm>
 #include <array>
-#include <condition_variable>
+#include <atomic>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <map>
-#include <mutex>
 #include <set>
 #include <string>
 #include <string_view>
@@ -165,6 +167,57 @@ Outsiders find_outsiders(const Place& place) {
     return found;
 }
 
+// Wakes somebody who waits for it, in this process or in one that shares its memory.
+class Bell {
+public:
+    Bell() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+        if (!fd_) fail("make an eventfd");
+    }
+    void ring() noexcept { ::eventfd_write(fd_.get(), 1); }
+    // Until it rings, or has rung since the last wait; or this long.
+    void wait(std::optional<Clock::duration> most = {}) noexcept {
+        struct pollfd wanted {};
+        wanted.fd = fd_.get();
+        wanted.events = POLLIN;
+        struct timespec time {};
+        if (most) {
+            const auto nanoseconds = std::max<std::int64_t>(0, std::chrono::nanoseconds(*most).count());
+            time = {nanoseconds / 1'000'000'000, nanoseconds % 1'000'000'000};
+        }
+        ::ppoll(&wanted, 1, most ? &time : nullptr, nullptr);
+        eventfd_t count = 0;
+        ::eventfd_read(fd_.get(), &count);
+    }
+
+private:
+    Fd fd_;
+};
+
+// Kills this process alone, which is an errand, unless it is put off all the time: whatever the grip is caught in, nobody
+// is to be held for it.
+class Deadline {
+public:
+    Deadline() {
+        struct sigevent event {};
+        event.sigev_notify = SIGEV_SIGNAL;
+        event.sigev_signo = SIGKILL;
+        if (::timer_create(CLOCK_MONOTONIC, &event, &timer_) != 0) fail("make a timer");
+        put_off();
+    }
+    ~Deadline() { ::timer_delete(timer_); }
+    Deadline(const Deadline&) = delete;
+    Deadline& operator=(const Deadline&) = delete;
+
+    void put_off() const noexcept {
+        struct itimerspec later {};
+        later.it_value.tv_sec = std::chrono::seconds(most_patience).count();
+        ::timer_settime(timer_, 0, &later, nullptr);
+    }
+
+private:
+    timer_t timer_{};
+};
+
 // Rings again and again in this process alone, which is an errand, when the calling thread lets it.
 class Alarm {
 public:
@@ -246,7 +299,7 @@ private:
     bool waits_in_semop(pid_t process, pid_t thread);
     void sweep();
     void stand(Threads::value_type& one, const tracing::Stop& stop);
-    void settle();
+    void settle(bool in_time);
     void accept_sleepers(Clock::duration waited);
     bool unmoved(Threads::value_type& one);
     pid_t confirm(bool take_again);
@@ -273,12 +326,16 @@ private:
     std::optional<Clock::time_point> started_;
     std::chrono::nanoseconds pause_{};
 
-    std::thread thread_;
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    Phase phase_ = Phase::taking;
-    Wish wish_ = Wish::nothing;
-    std::exception_ptr moved_; // why not everybody stands still, or did not from then on
+    std::thread thread_; // starts the grip and waits for its end
+    // No locks: the grip would wait for ever for one that our process held when it was killed.
+    Bell wished_;   // rung for the grip
+    Bell answered_; // and by it
+    std::atomic<Wish> wish_ = Wish::nothing;
+    std::atomic<Phase> phase_ = Phase::taking;
+    std::exception_ptr moved_; // what check() found; the grip's until `wish_` is fulfilled
+    std::exception_ptr
+        ended_; // why the hold was over before it was wished; the grip's until the phase is over
+    const Deadline* deadline_ = nullptr; // in the process of the grip, whose timer it is
 };
 
 Hold::Grip::Grip(NamespaceId space, Outsiders outsiders, HoldOptions options)
@@ -409,6 +466,7 @@ void Hold::Grip::meet_all() {
             if (++told % 16 == 0) sweep();
         }
         sweep();
+        deadline_->put_off();
         check_time();
     }
 }
@@ -459,10 +517,11 @@ void Hold::Grip::accept_sleepers(Clock::duration waited) {
     });
 }
 
-void Hold::Grip::settle() {
+void Hold::Grip::settle(bool in_time) {
     const auto began = Clock::now();
     for (unsigned round = 0; !coming_.empty(); ++round) {
         sweep();
+        deadline_->put_off();
         if (round % 16 == 15) {
             for (const pid_t thread : coming_) {
                 const auto found = threads_.find(thread);
@@ -470,7 +529,8 @@ void Hold::Grip::settle() {
             }
             accept_sleepers(Clock::now() - began);
         }
-        check_time();
+        if (in_time) check_time();
+        if (!in_time && Clock::now() - began > 1s) return;
         if (round < 64)
             ::sched_yield();
         else
@@ -521,7 +581,7 @@ void Hold::Grip::take_hold() {
     for (;;) {
         again_ = false;
         meet_all();
-        settle();
+        settle(true);
         if (confirm(true) == 0 && !again_) break;
         check_time();
     }
@@ -531,7 +591,7 @@ void Hold::Grip::take_hold() {
 }
 
 void Hold::Grip::confirm_all() {
-    const auto again = "a signal, a timeout or the end of a wait for a disk made it move: try again, ";
+    const char* const again = "a signal, a timeout or the end of a wait for a disk made it move: try again, ";
     if (const pid_t thread = confirm(false))
         fail(EAGAIN,
              stopping(proc_.get(), threads_.at(thread).process) + ", of which thread " +
@@ -563,50 +623,50 @@ void Hold::Grip::reap() const noexcept {
 // ---- Holding, letting go
 
 void Hold::Grip::let_all_go() noexcept {
-    // Those who have not stopped yet go with the end of this process.
-    for (const auto& [thread, held] : threads_)
-        if (held.how != Held::How::waiting) tracing::let_go(thread, held.signal);
+    try {
+        // Who was told to stop and has not been looked at since may have a system call to be mended.
+        settle(false);
+    } catch (...) {
+        // No memory: then it is not.
+    }
+    for (auto& one : threads_) {
+        Held& held = one.second;
+        const auto stop = held.how == Held::How::asleep ? tracing::peek(one.first) : tracing::Stop{};
+        if (stop.state == tracing::Stop::State::stopped) stand(one, stop);
+        // Those who have not stopped yet go with the end of this process.
+        if (held.how != Held::How::waiting) tracing::let_go(one.first, held.signal);
+    }
     if (started_) pause_ = Clock::now() - *started_;
 }
 
 void Hold::Grip::serve() {
-    std::unique_lock lock(mutex_);
+    const auto end =
+        options_.max_pause && started_ ? *started_ + *options_.max_pause : Clock::time_point::max();
     phase_ = Phase::holding;
-    changed_.notify_all();
+    answered_.ring();
     for (;;) {
-        const auto look_around = Clock::now() + 20ms;
-        const auto until = options_.max_pause && started_
-                               ? std::min(look_around, *started_ + *options_.max_pause)
-                               : look_around;
-        changed_.wait_until(lock, until, [&] { return wish_ != Wish::nothing; });
+        wished_.wait(std::min<Clock::duration>(20ms, end - Clock::now()));
+        deadline_->put_off();
         if (wish_ == Wish::release) return;
         if (wish_ == Wish::check) {
-            lock.unlock();
-            std::exception_ptr found;
             try {
-                confirm_all();
+                if (!moved_) confirm_all();
             } catch (...) {
-                found = std::current_exception();
+                moved_ = std::current_exception(); // for good: what was read since is of no one moment
             }
-            lock.lock();
-            if (!moved_) moved_ = found; // for good: what was read since is of no one moment
-            wish_ = Wish::nothing;
-            changed_.notify_all();
+            auto fulfilled = Wish::check;
+            wish_.compare_exchange_strong(fulfilled, Wish::nothing);
+            answered_.ring();
         }
         reap();
         if (orphaned()) return;
-        if (options_.max_pause && started_ && Clock::now() >= *started_ + *options_.max_pause) {
-            moved_ = std::make_exception_ptr(Error(ETIMEDOUT, "hold everybody still until all is read",
-                                                   std::string("allow a longer pause, ") + do_without));
-            return;
-        }
+        if (Clock::now() >= end)
+            fail(ETIMEDOUT, "hold everybody still until all is read",
+                 std::string("allow a longer pause, ") + do_without);
         // By Ctrl-Z, for example. Nobody knows for how long.
-        if (tracing::look(proc_.get(), folder_of(self_, self_).data()).state == 'T') {
-            moved_ = std::make_exception_ptr(
-                Error(ECANCELED, "hold everybody still",
-                      "this program was stopped itself, and has let them go: try again"));
-            return;
-        }
+        if (tracing::look(proc_.get(), folder_of(self_, self_).data()).state == 'T')
+            fail(ECANCELED, "hold everybody still",
+                 "this program was stopped itself, and has let them go: try again");
     }
 }
 
@@ -614,24 +674,25 @@ void Hold::Grip::run() noexcept {
     tracer_ = ::getpid();
     ::setpgid(0, 0);                     // what stops or ends all of a job is not for this
     ::prctl(PR_SET_PDEATHSIG, SIGRTMAX); // which is blocked, as all are: see orphaned()
-    std::exception_ptr thrown;
+    std::optional<Deadline> deadline;
     try {
-        const Alarm alarm(
-            [](int, siginfo_t* about, void*) {
-                const auto& grip = *static_cast<const Grip*>(about->si_value.sival_ptr);
-                const int number = errno;
-                grip.reap_threads(grip.meeting_);
-                errno = number;
-            },
-            this);
-        take_hold();
+        deadline_ = &deadline.emplace();
+        {
+            const Alarm alarm(
+                [](int, siginfo_t* about, void*) {
+                    const auto& grip = *static_cast<const Grip*>(about->si_value.sival_ptr);
+                    const int number = errno;
+                    grip.reap_threads(grip.meeting_);
+                    errno = number;
+                },
+                this);
+            take_hold();
+        }
+        serve();
     } catch (...) {
-        thrown = std::current_exception();
+        ended_ = std::current_exception();
     }
-    if (!thrown) serve();
     let_all_go();
-    const std::lock_guard lock(mutex_);
-    if (thrown) moved_ = thrown;
 }
 
 void Hold::Grip::take() {
@@ -642,46 +703,39 @@ void Hold::Grip::take() {
     ::pthread_sigmask(SIG_SETMASK, &all, &old);
     try {
         thread_ = std::thread([this] {
-            std::exception_ptr thrown;
             try {
                 errand("start a process that holds others still", 0, [this] { run(); });
             } catch (...) {
-                thrown = std::current_exception();
+                ended_ = std::current_exception();
             }
-            const std::lock_guard lock(mutex_);
-            if (thrown) moved_ = thrown;
             phase_ = Phase::over;
-            changed_.notify_all();
+            answered_.ring();
         });
     } catch (const std::system_error& error) {
         ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
         fail(error.code().value(), "start a thread to hold processes still");
     }
     ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
-
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return phase_ != Phase::taking; });
-    if (phase_ == Phase::over) std::rethrow_exception(moved_);
+    while (phase_ == Phase::taking) answered_.wait();
+    if (phase_ == Phase::over && ended_) std::rethrow_exception(ended_);
 }
 
 void Hold::Grip::check() {
-    std::unique_lock lock(mutex_);
     if (phase_ == Phase::holding) {
         wish_ = Wish::check;
-        changed_.notify_all();
-        changed_.wait(lock, [&] { return wish_ != Wish::check || phase_ == Phase::over; });
+        wished_.ring();
+        while (wish_ == Wish::check && phase_ != Phase::over) answered_.wait();
     }
     if (moved_) std::rethrow_exception(moved_);
-    if (phase_ == Phase::over) fail(EINVAL, "ask whether somebody moved who has been let go");
+    if (phase_ != Phase::over) return;
+    if (ended_) std::rethrow_exception(ended_);
+    fail(EINVAL, "ask whether somebody moved who has been let go");
 }
 
 std::chrono::nanoseconds Hold::Grip::release() noexcept {
     if (!thread_.joinable()) return pause_;
-    {
-        const std::lock_guard lock(mutex_);
-        wish_ = Wish::release;
-        changed_.notify_all();
-    }
+    wish_ = Wish::release;
+    wished_.ring();
     thread_.join();
     return pause_;
 }

@@ -57,12 +57,16 @@ struct Hash {
 struct Search {
     int proc = -1;
     HoldersOptions options;
-    std::vector<ino_t> only;
+    std::vector<ino_t> only;    // in ascending order
     maps::Wanted files_only;    // in processes outside the wanted namespaces
     maps::Wanted with_segments; // in those inside
 
     [[nodiscard]] bool wants(ino_t space) const {
-        return only.empty() || std::find(only.begin(), only.end(), space) != only.end();
+        return only.empty() || std::binary_search(only.begin(), only.end(), space);
+    }
+    [[nodiscard]] bool wants_waiters(pid_t pid) const {
+        return options.waiters && (!options.blocked ||
+                                   std::binary_search(options.blocked->begin(), options.blocked->end(), pid));
     }
     [[nodiscard]] bool wants_device(dev_t device) const {
         return std::find(options.devices.begin(), options.devices.end(), device) != options.devices.end();
@@ -101,7 +105,8 @@ std::optional<FileId> file_behind(int folder, const char* path) {
 // One process.
 class Look {
 public:
-    Look(const Search& search, pid_t pid, Share& share) : search_(search), share_(share), pid_(pid) {
+    Look(const Search& search, pid_t pid, Share& share)
+        : search_(search), share_(share), pid_(pid), waiters_(search.wants_waiters(pid)) {
         share_.mapped.clear();
     }
 
@@ -119,7 +124,7 @@ private:
         if (process_) space_ = procfs::namespace_inode(process_.get(), "ns/ipc", "ipc");
         if (space_ == 0) unseen_ = !vanished(errno);
         if (!process_ || unseen_) return;
-        if (space_ == 0 || search_.options.waiters) {
+        if (space_ == 0 || waiters_) {
             struct stat about {};
             many_ = ::fstatat(process_.get(), "task", &about, 0) == 0 && about.st_nlink > 3;
         }
@@ -128,13 +133,14 @@ private:
         const HoldersOptions& options = search_.options;
         inside_ = search_.wants(space_);
         if (inside_ || !options.devices.empty()) {
-            if ((options.mappings || options.waiters) && !read_mappings()) return;
-            if (!options.devices.empty() && (options.descriptors || (options.waiters && !inside_)))
-                read_descriptors();
+            // Only who waits for a word in a file needs to be asked where that is.
+            const bool files = !options.devices.empty();
+            if ((options.mappings || (waiters_ && files)) && !read_mappings()) return;
+            if (files && (options.descriptors || (waiters_ && !inside_))) read_descriptors();
         } else if (!many_) {
             return;
         }
-        if (options.waiters) read_waiters();
+        if (waiters_) read_waiters();
     }
 
     // Kernel threads and what has ended have no memory, and hold nothing. Anybody may read how much memory there is, in
@@ -292,6 +298,7 @@ private:
     const Search& search_;
     Share& share_;
     pid_t pid_;
+    bool waiters_;          // it is asked what it waits for
     Fd process_;            // /proc/PID
     Fd living_;             // the folder of another thread where the main one has ended
     ino_t space_ = 0;       // its IPC namespace
@@ -301,9 +308,6 @@ private:
     bool unseen_ = false;
     bool unread_ = false;
 };
-
-// hidepid (proc(5)) leaves processes out of the folder; the first one of a pid namespace is always there.
-bool hides_processes(int proc) { return ::faccessat(proc, "1", F_OK, 0) != 0 && errno == ENOENT; }
 
 } // namespace
 
@@ -327,8 +331,14 @@ HolderIndex HolderIndex::take(const std::vector<NamespaceId>& only, const Holder
     for (const NamespaceId& id : only) search.only.push_back(id.inode);
     search.files_only.files = options.devices;
     search.with_segments = {maps::segment_file_systems(), options.devices};
-    const auto pids = procfs::numbers_in(proc.get(), ".");
-    if (pids.empty()) fail("list the processes in /proc");
+    std::sort(search.only.begin(), search.only.end());
+    std::vector<pid_t> pids;
+    if (options.blocked && !options.mappings && !options.descriptors) {
+        pids = *options.blocked;
+    } else {
+        pids = procfs::numbers_in(proc.get(), ".");
+        if (pids.empty()) fail("list the processes in /proc");
+    }
 
     std::vector<Share> shares(threads_for(pids.size(), 32));
     as_they_come(pids.size(), static_cast<unsigned>(shares.size()),
@@ -341,7 +351,7 @@ HolderIndex HolderIndex::take(const std::vector<NamespaceId>& only, const Holder
     const auto clocks = waiters::processor_clocks(proc.get(), processors);
 
     auto contents = std::make_unique<Contents>();
-    contents->incomplete = hides_processes(proc.get());
+    contents->incomplete = procfs::hides_processes(proc.get());
     for (Share& share : shares) {
         contents->unseen += share.unseen;
         contents->unread += share.unread;

@@ -6,6 +6,7 @@
 #include "error.hpp"
 #include "parallel.hpp"
 #include "procfs.hpp"
+#include "waiters.hpp"
 
 #include <ipcns/posix.hpp>
 #include <ipcns/sysv.hpp>
@@ -14,6 +15,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 #include <iterator>
 #include <mutex>
 #include <string>
@@ -33,6 +36,7 @@ struct Share {
     std::vector<Finding> holding;
     std::unordered_map<ino_t, Process> first;          // of each namespace, described, when that is wanted
     std::unordered_map<ino_t, pid_t> mount_namespaces; // and a process in each
+    std::vector<pid_t> blocked;
     std::size_t unseen = 0;
 };
 
@@ -100,9 +104,27 @@ std::optional<Process> describe(int proc, pid_t pid) {
     return Process{pid, about.st_uid, std::move(*command)};
 }
 
-void look_at(int proc, pid_t pid, bool descriptors, bool details, Share& share) {
+bool may_be_blocked(int proc, pid_t pid, bool threads) {
+    std::array<char, 64> path;
+    std::snprintf(path.data(), path.size(), "%d", pid);
+    if (!threads) return waiters::may_be_blocked(proc, path.data());
+    const auto all = procfs::numbers_in(proc, procfs::ProcessPath(pid)("task"));
+    return std::any_of(all.begin(), all.end(), [&](pid_t thread) {
+        std::snprintf(path.data(), path.size(), "%d/task/%d", pid, thread);
+        return waiters::may_be_blocked(proc, path.data());
+    });
+}
+
+// What is wanted of each process.
+struct Wanted {
+    bool descriptors;
+    bool details;
+    bool blocked;
+};
+
+void look_at(int proc, pid_t pid, const Wanted& wanted, Share& share) {
     std::vector<ino_t> seen;
-    uid_t user = 0;
+    struct stat tasks {};
     const bool allowed = procfs::each_namespace(
         proc, pid, "ipc",
         [&](ino_t inode) {
@@ -112,20 +134,22 @@ void look_at(int proc, pid_t pid, bool descriptors, bool details, Share& share) 
             }
             return false;
         },
-        &user);
+        &tasks);
+    if (wanted.blocked && (!allowed || may_be_blocked(proc, pid, procfs::has_threads(tasks))))
+        share.blocked.push_back(pid);
     if (!allowed) {
         ++share.unseen;
         return;
     }
     procfs::ProcessPath file(pid);
     for (const ino_t inode : seen) {
-        if (!details || share.first.contains(inode)) continue;
+        if (!wanted.details || share.first.contains(inode)) continue;
         if (auto command = command_of(proc, file))
-            share.first.emplace(inode, Process{pid, user, std::move(*command)});
+            share.first.emplace(inode, Process{pid, tasks.st_uid, std::move(*command)});
     }
     if (const ino_t mounts = procfs::namespace_inode(proc, file("ns/mnt")))
         share.mount_namespaces.try_emplace(mounts, pid);
-    if (!descriptors) return;
+    if (!wanted.descriptors) return;
     const Fd folder(::openat(proc, file("fd"), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!folder) return;
     for (const pid_t fd : procfs::numbers_in(folder.get(), ".")) {
@@ -195,6 +219,8 @@ std::optional<Namespace> open_namespace(const InventoryEntry& entry) {
             // A path of another mount namespace, which is something else here or nothing.
         }
     }
+    // Where only processes were seen, and these are gone, nothing is left to look for.
+    if (entry.mounts.empty() && entry.descriptors.empty()) return std::nullopt;
     try {
         return Namespace::from_inode(entry.id.inode);
     } catch (const Error&) {
@@ -228,15 +254,15 @@ Inventory Inventory::take(const InventoryOptions& options) {
         options.descriptors == Descriptors::always ||
         (options.descriptors == Descriptors::automatic && count <= cheap_number_of_processes);
 
-    const bool details = options.details || options.keepers_apart;
+    const Wanted wanted{inventory.descriptors_searched, options.details || options.keepers_apart,
+                        options.blocked};
     // A few hundred processes are looked at sooner than a thread starts.
     std::vector<Share> shares(threads_for(count, 500));
     in_parallel(shares.size(), static_cast<unsigned>(shares.size()),
                 [&](std::size_t, std::size_t, unsigned thread) {
                     std::vector<pid_t> some;
                     while (processes.take(some)) {
-                        for (const pid_t pid : some)
-                            look_at(proc.get(), pid, inventory.descriptors_searched, details, shares[thread]);
+                        for (const pid_t pid : some) look_at(proc.get(), pid, wanted, shares[thread]);
                     }
                 });
 
@@ -248,6 +274,7 @@ Inventory Inventory::take(const InventoryOptions& options) {
     auto& mount_namespaces = inventory.mount_namespaces;
     for (auto& share : shares) {
         inventory.unseen += share.unseen;
+        inventory.blocked.insert(inventory.blocked.end(), share.blocked.begin(), share.blocked.end());
         inside.insert(inside.end(), share.inside.begin(), share.inside.end());
         holding.insert(holding.end(), share.holding.begin(), share.holding.end());
         for (const auto& [inode, pid] : share.mount_namespaces) {
@@ -264,6 +291,7 @@ Inventory Inventory::take(const InventoryOptions& options) {
     sort_out(inside);
     sort_out(holding);
     sort_out(mounts);
+    sort_out(inventory.blocked);
 
     std::vector<ino_t> inodes;
     for (const auto* findings : {&inside, &holding}) {

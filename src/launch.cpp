@@ -15,6 +15,7 @@
 #include "errand.hpp"
 #include "error.hpp"
 #include "limits.hpp"
+#include "packets.hpp"
 #include "mounts.hpp"
 
 #include <ipcns/inventory.hpp>
@@ -75,6 +76,29 @@ std::vector<std::string> program_candidates(const std::string& program, char* co
     }
 }
 
+bool is_own_mount_namespace(int fd) {
+    struct stat one {};
+    struct stat own {};
+    return ::fstat(fd, &one) == 0 && ::stat("/proc/thread-self/ns/mnt", &own) == 0 &&
+           one.st_dev == own.st_dev && one.st_ino == own.st_ino;
+}
+
+// The same for somebody who has just joined a user namespace, and so may not mount in the mount namespace that he is in. In
+// a copy of it he may, and there the place's /dev/shm is another mount of the same file system.
+Fd copy_from_here(const Place& place) {
+    struct stat wanted {};
+    struct stat found {};
+    if (::unshare(CLONE_NEWNS) != 0) fail("make a mount namespace");
+    const Fd shm(::open(place.shm_from.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!shm || ::fstat(shm.get(), &found) != 0 || ::fstat(place.shm.get(), &wanted) != 0)
+        fail("open " + place.shm_from);
+    if (found.st_dev != wanted.st_dev || found.st_ino != wanted.st_ino)
+        fail(ENOENT, "find the namespace " + place.name, "somebody has deleted it just now");
+    Fd copy(copy_mount(shm.get()));
+    if (!copy) fail("take over " + place.shm_from);
+    return copy;
+}
+
 // A copy of the place's /dev/shm, attached to nothing. Such a copy can only be made in the mount namespace
 // where the original lies.
 Fd borrow_shm(const Place& place, bool joins_user) {
@@ -88,7 +112,8 @@ Fd borrow_shm(const Place& place, bool joins_user) {
             fail(ENOENT, "find the namespace " + place.name, "somebody has deleted it just now");
         fail("take over " + place.shm_from);
     };
-    if (!place.mounts && !joins_user) {
+    const bool elsewhere = place.mounts && !is_own_mount_namespace(place.mounts.get());
+    if (!elsewhere && !joins_user) {
         take();
         return copy;
     }
@@ -96,6 +121,10 @@ Fd borrow_shm(const Place& place, bool joins_user) {
         if (joins_user) {
             const Fd user = place.ipc.owner();
             if (::setns(user.get(), CLONE_NEWUSER) != 0) fail("join the user namespace of " + place.shm_from);
+            if (!place.mounts) {
+                copy = copy_from_here(place);
+                return;
+            }
         }
         if (place.mounts && ::setns(place.mounts.get(), CLONE_NEWNS) != 0)
             fail("join the mount namespace of " + place.shm_from);
@@ -154,11 +183,7 @@ struct Preparation {
     Preparation(const LaunchOptions& given, pid_t parent_pid)
         : options(given), limits(limits_of_new_namespace(given.limits)) {
         prepare_program();
-        if (options.place != nullptr)
-            prepare_place(*options.place);
-        else
-            prepare_new();
-        plan.drop_capabilities = with_user && !options.map_root;
+        prepare_namespaces();
         plan.limits = limits.data();
         plan.limit_count = limits.size();
         if (options.die_with_parent) {
@@ -168,6 +193,9 @@ struct Preparation {
             plan.parent_pidfd = parent.get();
         }
     }
+    /// Without a program: for a process that goes on by itself.
+    explicit Preparation(const LaunchOptions& given) : options(given) { prepare_namespaces(); }
+
     /// The namespaces that are made on the way, as clone(2) has them.
     [[nodiscard]] unsigned long asked_for() const {
         return flags | plan.unshare | (with_user ? static_cast<unsigned long>(CLONE_NEWUSER) : 0);
@@ -177,6 +205,14 @@ struct Preparation {
     ~Preparation() = default;
 
 private:
+    void prepare_namespaces() {
+        if (options.place != nullptr)
+            prepare_place(*options.place);
+        else
+            prepare_new();
+        plan.drop_capabilities = with_user && !options.map_root;
+    }
+
     void prepare_program() {
         if (options.arguments.empty()) throw UsageError("there is no program to run");
         check_text(options.arguments, "an argument");
@@ -320,30 +356,11 @@ bool is_empty(int folder) {
 } // namespace
 
 bool receive(int channel, Message& message, Fd (&fds)[Message::most_fds]) {
-    struct iovec part {
-        &message, sizeof message
-    };
-    alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * Message::most_fds)] = {};
-    struct msghdr header {};
-    header.msg_iov = &part;
-    header.msg_iovlen = 1;
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
-    ssize_t length = 0;
-    do {
-        length = ::recvmsg(channel, &header, MSG_CMSG_CLOEXEC);
-    } while (length < 0 && errno == EINTR);
-    if (length != static_cast<ssize_t>(sizeof message)) return false;
-    const struct cmsghdr* fields = CMSG_FIRSTHDR(&header);
-    const unsigned char* data = fields != nullptr ? CMSG_DATA(fields) : nullptr;
-    const std::size_t count = fields != nullptr ? (fields->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+    Fd along[Message::most_fds];
+    if (!receive_message(channel, &message, sizeof message, along)) return false;
     std::size_t taken = 0;
-    for (std::size_t i = 0; message.kind == Message::Kind::ready && i < Message::most_fds && taken < count;
-         ++i) {
-        if ((message.value & (1 << i)) == 0) continue;
-        int fd = -1;
-        std::memcpy(&fd, data + taken++ * sizeof(int), sizeof fd);
-        fds[i].reset(fd);
+    for (std::size_t i = 0; message.kind == Message::Kind::ready && i < Message::most_fds; ++i) {
+        if ((message.value & (1 << i)) != 0 && taken < Message::most_fds) fds[i] = std::move(along[taken++]);
     }
     return true;
 }
@@ -456,6 +473,13 @@ void replace(const LaunchOptions& options) {
     become_program(plan);
     throw_report(plan.report, options, preparation.asked_for());
     std::abort(); // throw_report() always throws
+}
+
+void enter(const Place& place) {
+    LaunchOptions options;
+    options.place = &place;
+    Preparation preparation(options);
+    if (!set_up(preparation.plan)) throw_report(preparation.plan.report, options, preparation.asked_for());
 }
 
 Child Child::adopt(pid_t pid, Fd program, Namespace ipc, Fd shm, Fd queues) {

@@ -21,7 +21,9 @@
 namespace ipcns {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::ordered_json; // to be written: as a person would
+// To be read. The other one compares each key with all before it, and a stranger may have a million of them.
+using Parsed = nlohmann::json;
 
 [[noreturn]] void damaged(const std::string& why) {
     fail(EBADMSG, "read the snapshot: " + why, "the file is damaged, or was made by something else");
@@ -153,11 +155,11 @@ Json limits_value(const std::vector<Limit>& limits) {
 // One object of the manifest, and where it is, for messages.
 class Fields {
 public:
-    Fields(const Json& json, std::string where) : json_(json), where_(std::move(where)) {
+    Fields(const Parsed& json, std::string where) : json_(json), where_(std::move(where)) {
         if (!json.is_object()) damaged(where_ + " is no object");
     }
 
-    [[nodiscard]] const Json& get(const char* key) const {
+    [[nodiscard]] const Parsed& get(const char* key) const {
         const auto found = json_.find(key);
         if (found == json_.end()) damaged(where_ + " has no " + key);
         return *found;
@@ -184,7 +186,7 @@ public:
         if (!get(key).is_string()) wrong(key);
         return get(key).get_ref<const std::string&>();
     }
-    [[nodiscard]] const Json& list(const char* key) const {
+    [[nodiscard]] const Parsed& list(const char* key) const {
         if (!get(key).is_array()) wrong(key);
         return get(key);
     }
@@ -209,14 +211,14 @@ public:
         return std::chrono::sys_seconds(std::chrono::seconds(::timegm(&parts)));
     }
     template <class Number>
-    [[nodiscard]] Number checked(const Json& value, const char* key, std::uint64_t most) const {
+    [[nodiscard]] Number checked(const Parsed& value, const char* key, std::uint64_t most) const {
         if (!value.is_number_unsigned() || value.get<std::uint64_t>() > most) wrong(key);
         return static_cast<Number>(value.get<std::uint64_t>());
     }
     [[noreturn]] void wrong(const char* key) const { damaged(where_ + ": " + key + " makes no sense"); }
 
 private:
-    const Json& json_;
+    const Parsed& json_;
     std::string where_;
 };
 
@@ -269,7 +271,7 @@ void read_posix(const Fields& fields, Kind kind, PosixRecord& record) {
 template <class Read>
 void each(const Fields& all, const char* key, Read read) {
     std::size_t place = 0;
-    for (const Json& one : all.list(key)) read(Fields(one, key + (" number " + std::to_string(place++))));
+    for (const Parsed& one : all.list(key)) read(Fields(one, key + (" number " + std::to_string(place++))));
 }
 
 template <class Records, class Get>
@@ -298,7 +300,7 @@ void no_posix_doubles(const Records& records) {
 
 std::vector<Limit> limits_of(const Fields& all) {
     std::vector<Limit> limits;
-    const Json& list = all.get("limits");
+    const Parsed& list = all.get("limits");
     if (!list.is_object()) all.wrong("limits");
     for (const auto& [name, value] : list.items()) {
         if (!value.is_string()) all.wrong("limits");
@@ -313,25 +315,58 @@ std::vector<Limit> limits_of(const Fields& all) {
     return limits;
 }
 
-Json parse(std::string_view text) {
-    // A few bytes of a hostile text may ask for very much memory.
-    constexpr std::size_t most_values = 8'000'000;
-    constexpr int deepest = 8;
-    std::size_t values = 0;
-    bool excess = false;
-    const auto watch = [&](int depth, Json::parse_event_t /*event*/, Json& /*value*/) {
-        if (depth > deepest || ++values > most_values) {
-            excess = true;
-            throw std::length_error("too much");
-        }
+// Goes through a text before memory is given to what it says: a few bytes of a hostile one may ask for very much. (The
+// library's own callback looks, at the end of each object, at all of those before it.)
+class Look : public nlohmann::json_sax<Parsed> {
+public:
+    [[nodiscard]] bool excess() const noexcept { return excess_; }
+
+    bool null() override { return one_more(); }
+    bool boolean(bool /*value*/) override { return one_more(); }
+    bool number_integer(std::int64_t /*value*/) override { return one_more(); }
+    bool number_unsigned(std::uint64_t /*value*/) override { return one_more(); }
+    bool number_float(double /*value*/, const std::string& /*text*/) override { return one_more(); }
+    bool string(std::string& /*value*/) override { return one_more(); }
+    bool binary(Parsed::binary_t& /*value*/) override { return one_more(); }
+    bool start_object(std::size_t /*elements*/) override { return deeper(); }
+    bool key(std::string& /*value*/) override { return true; }
+    bool end_object() override { return shallower(); }
+    bool start_array(std::size_t /*elements*/) override { return deeper(); }
+    bool end_array() override { return shallower(); }
+    bool parse_error(std::size_t /*position*/, const std::string& /*token*/,
+                     const nlohmann::detail::exception& /*error*/) override {
+        return false;
+    }
+
+private:
+    bool one_more() {
+        excess_ = ++values_ > most_manifest_values;
+        return !excess_;
+    }
+    bool deeper() {
+        constexpr int deepest = 8;
+        excess_ = ++depth_ > deepest || ++values_ > most_manifest_values;
+        return !excess_;
+    }
+    bool shallower() {
+        --depth_;
         return true;
-    };
+    }
+
+    std::size_t values_ = 0;
+    int depth_ = 0;
+    bool excess_ = false;
+};
+
+Parsed parse(std::string_view text) {
+    Look look;
+    const bool good = Parsed::sax_parse(text, &look);
+    if (look.excess()) damaged("its manifest has too many values");
+    if (!good) damaged("its manifest is no JSON");
     try {
-        return Json::parse(text, watch);
-    } catch (const Json::exception&) {
+        return Parsed::parse(text);
+    } catch (const Parsed::exception&) {
         damaged("its manifest is no JSON");
-    } catch (const std::length_error&) {
-        damaged("its manifest has too many values");
     }
 }
 
@@ -456,11 +491,16 @@ std::string manifest_text(const Snapshot& snapshot) {
         one["allocated"] = record.allocated;
         json["pshm"].push_back(std::move(one));
     }
-    return json.dump(1, '\t') + "\n";
+    std::string text = json.dump(1, '\t') + "\n";
+    std::size_t values = 100 + 30 * snapshot.objects();
+    for (const auto& set : snapshot.sem) values += set.values.size();
+    if (text.size() > most_manifest_bytes || values > most_manifest_values)
+        fail(EFBIG, "save the namespace: there are too many objects in it for a snapshot");
+    return text;
 }
 
 Snapshot parse_manifest(std::string_view text) {
-    const Json json = parse(text);
+    const Parsed json = parse(text);
     const Fields all(json, "its manifest");
     if (!all.has("format") || !all.get("format").is_string() || all.text("format") != "ipcns-snapshot")
         damaged("its manifest is not that of a snapshot");
@@ -501,7 +541,7 @@ Snapshot parse_manifest(std::string_view text) {
         Snapshot::Set set;
         read_sysv(fields, set.record);
         constexpr std::uint64_t largest = 32767; // SEMVMX
-        for (const Json& value : fields.list("values"))
+        for (const Parsed& value : fields.list("values"))
             set.values.push_back(fields.checked<unsigned short>(value, "values", largest));
         if (set.values.empty()) fields.wrong("values");
         set.record.count = set.values.size();
@@ -578,7 +618,7 @@ std::string end_text(const SnapshotEnd& end) {
 }
 
 SnapshotEnd parse_end(std::string_view text) {
-    const Json json = parse(text);
+    const Parsed json = parse(text);
     const Fields all(json, "its end");
     SnapshotEnd end;
     end.held = all.number("held");

@@ -21,7 +21,11 @@ inline constexpr const char* end_member = "end.json";
 /// The most bytes that either may have: some 200,000 objects.
 inline constexpr std::uint64_t most_manifest_bytes = std::uint64_t{64} << 20;
 
+/// The most values in the manifest, lists and objects included.
+inline constexpr std::size_t most_manifest_values = 8'000'000;
+
 /// The manifest's text.
+/// @throws Error EFBIG when it would be more than is read
 std::string manifest_text(const Snapshot& snapshot);
 
 /// Reads one that may come from a stranger: everything in it is possible, and no id, key or name is there twice.

@@ -332,8 +332,9 @@ void check_queue(int queue) {
 } // namespace
 
 struct MessageReader::Loaded {
-    std::size_t at_once = 0;
-    Program program{};
+    explicit Loaded(std::size_t most) : at_once(most) {}
+    std::size_t at_once;
+    Program program;
 };
 
 MessageReader::MessageReader(std::size_t at_once)

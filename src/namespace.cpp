@@ -4,6 +4,7 @@
 // with CLONE_NEWUSER, only a process of one thread (namespaces(7), setns(2)).
 #include <ipcns/namespace.hpp>
 
+#include "child.hpp"
 #include "errand.hpp"
 #include "error.hpp"
 #include "procfs.hpp"
@@ -14,8 +15,12 @@
 #include <fcntl.h>
 #include <linux/nsfs.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -43,6 +48,28 @@ std::optional<Namespace> open_if(int folder, const char* path, ino_t inode) {
     } catch (const Error&) {
         return std::nullopt; // a file of the same number that is no namespace
     }
+}
+
+// What a child of create_for() is told. It is a copy of a process of any number of threads: only system calls.
+struct ForOther {
+    uid_t user;
+    gid_t group;
+    int ours;
+    int channel;
+};
+
+int make_for_other(void* argument) {
+    const auto& plan = *static_cast<const ForOther*>(argument);
+    ::close(plan.ours);
+    // Not the C library's, which changes all threads that it believes to be there.
+    int number = 0;
+    if (::syscall(SYS_setresgid, -1, plan.group, -1) != 0 ||
+        ::syscall(SYS_setresuid, -1, plan.user, -1) != 0 || ::unshare(CLONE_NEWUSER | CLONE_NEWIPC) != 0)
+        number = errno;
+    char end = 0;
+    if (::send(plan.channel, &number, sizeof number, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof number))
+        (void)!::recv(plan.channel, &end, 1, 0);
+    ::_exit(0);
 }
 
 std::optional<Namespace> find_in_mounts(int proc, pid_t pid, ino_t inode) {
@@ -100,6 +127,50 @@ Namespace Namespace::create() {
         fail(number, "make an IPC namespace", refusal_hint(number, flags));
     }
     return from_fd(std::move(fd));
+}
+
+// The user namespace belongs to whoever makes it, so a process makes it that has that user's name for this moment; and its
+// maps are written by us from outside, since that process may not be looked at or touched by the user: it keeps root as its
+// real user, so that it cannot be traced by him, and has our memory, as a copy.
+Namespace Namespace::create_for(uid_t user, gid_t group) {
+    const std::string what = "make an IPC namespace for user " + std::to_string(user);
+    ForOther plan{user, group, {}, {}};
+    int ends[2] = {-1, -1};
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) fail(what);
+    Fd ours(ends[0]);
+    Fd theirs(ends[1]);
+    plan.ours = ours.get();
+    plan.channel = theirs.get();
+    sigset_t all;
+    sigset_t old;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &old);
+    const Stack stack;
+    // No exit signal: the program around us never sees it end.
+    const pid_t child = clone_child(stack, 0, make_for_other, &plan);
+    const int number = errno;
+    ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
+    if (child < 0) fail(number, what);
+    theirs.reset();
+    const auto reap = [&] {
+        ours.reset(); // it ends when we do
+        while (::waitpid(child, nullptr, static_cast<int>(__WCLONE)) < 0 && errno == EINTR) {}
+    };
+    try {
+        int refused = 0;
+        if (::recv(ours.get(), &refused, sizeof refused, 0) != static_cast<ssize_t>(sizeof refused))
+            fail(ECANCELED, what, "the helper process was killed from outside");
+        if (refused != 0) fail(refused, what, refusal_hint(refused, CLONE_NEWUSER | CLONE_NEWIPC));
+        const UserMap map = make_user_map(user, user, group, group);
+        if (const char* file = write_user_map(map, child))
+            fail("write " + std::string(file) + " of process " + std::to_string(child), user_map_hint(errno));
+        Namespace made = from_pid(child);
+        reap();
+        return made;
+    } catch (...) {
+        reap();
+        throw;
+    }
 }
 
 Namespace Namespace::from_pid(pid_t pid) {

@@ -40,11 +40,11 @@ void fill(std::vector<Item>& items, std::vector<Record> records) {
     for (auto& record : records) items.emplace_back().record = std::move(record);
 }
 
-void look_at_semaphores(Objects& objects) {
+void look_at_semaphores(Objects& objects, SemaphoreWaiters waiters) {
     std::size_t refused = 0;
     std::erase_if(objects.sem, [&](SeenSet& set) {
         try {
-            set.semaphores = read_semaphores(set.record);
+            set.semaphores = read_semaphores(set.record, waiters);
         } catch (const Error& error) {
             if (error.code().value() != EACCES) return true; // it is gone
             ++refused;
@@ -90,8 +90,8 @@ void call_in(const Namespace& ipc, const std::function<void()>& function) {
 }
 
 // What a thread in the namespace sees.
-void look_inside(Objects& objects, const LookOptions& options, ino_t user_namespace,
-                 QueueMounts* mounts = nullptr) {
+void look_inside(Objects& objects, const LookOptions& options,
+                 SemaphoreWaiters waiters = SemaphoreWaiters::read, QueueMounts* mounts = nullptr) {
     const auto guard = [&](Kind kind, auto look) {
         if (!options.kinds.has(kind)) return;
         try {
@@ -105,8 +105,14 @@ void look_inside(Objects& objects, const LookOptions& options, ino_t user_namesp
     guard(Kind::shm, [&] {
         fill(objects.shm, list_segments(options.memory ? SegmentMemory::read : SegmentMemory::skip));
     });
-    if (options.semaphores || options.states) guard(Kind::sem, [&] { look_at_semaphores(objects); });
+    if (options.semaphores || options.states) guard(Kind::sem, [&] { look_at_semaphores(objects, waiters); });
     guard(Kind::mq, [&] { look_at_queues(objects, mounts); });
+}
+
+// The same for one who may have joined another user namespace to get there.
+void look_from(ino_t user_namespace, Objects& objects, const LookOptions& options,
+               SemaphoreWaiters waiters = SemaphoreWaiters::read) {
+    look_inside(objects, options, waiters);
     const IdMap ids(user_namespace);
     for (auto& seen : objects.msg) ids.to_outside(seen.record.who);
     for (auto& seen : objects.sem) ids.to_outside(seen.record.who);
@@ -148,12 +154,25 @@ void look_at_files(Objects& objects, const LookOptions& options, int folder) {
 // Whether processes still run. Each is looked up once.
 class Running {
 public:
-    Running() {
+    Running() : proc_(procfs::open_proc()) {
         struct timespec now {};
         struct timespec up {};
         ::clock_gettime(CLOCK_REALTIME, &now);
         ::clock_gettime(CLOCK_BOOTTIME, &up);
         boot_ = now.tv_sec - up.tv_sec;
+    }
+
+    // Looks all of these up at once, on a few threads.
+    void look_up(std::vector<pid_t> pids) {
+        std::sort(pids.begin(), pids.end());
+        pids.erase(std::unique(pids.begin(), pids.end()), pids.end());
+        std::vector<std::optional<Seconds>> found(pids.size());
+        in_parallel(pids.size(), threads_for(pids.size(), 100),
+                    [&](std::size_t i, std::size_t end, unsigned) {
+                        for (; i < end; ++i) found[i] = start_of(pids[i]);
+                    });
+        started_.reserve(pids.size());
+        for (std::size_t i = 0; i < pids.size(); ++i) started_.emplace(pids[i], found[i]);
     }
 
     // True when the process that had this number at @p when still has it: who began later is somebody else.
@@ -166,9 +185,9 @@ public:
     }
 
 private:
-    std::optional<Seconds> start_of(pid_t pid) const {
-        const std::string path = "/proc/" + std::to_string(pid) + "/stat";
-        const auto text = procfs::read_start(AT_FDCWD, path.c_str());
+    [[nodiscard]] std::optional<Seconds> start_of(pid_t pid) const {
+        procfs::ProcessPath file(pid);
+        const auto text = procfs::read_start(proc_.get(), file("stat"));
         // Its name, in parentheses, may hold anything; the start is the 20th word behind it.
         std::size_t at = text ? text->rfind(')') : std::string::npos;
         if (at == std::string::npos) {
@@ -187,6 +206,7 @@ private:
             std::chrono::seconds(boot_ + static_cast<std::int64_t>(ticks) / ::sysconf(_SC_CLK_TCK))};
     }
 
+    Fd proc_;
     std::int64_t boot_ = 0;
     std::unordered_map<pid_t, std::optional<Seconds>> started_;
 };
@@ -270,10 +290,36 @@ State state_of(const NamedSemaphoreRecord& semaphore, const Holders* holders, bo
     return counted || any_waits(holders, {Waiter::For::futex}) ? State::waiting : state;
 }
 
+// Every process that state_of() may ask for.
+std::vector<pid_t> users_of(const std::vector<Objects*>& all) {
+    std::vector<pid_t> pids;
+    const auto add = [&](pid_t pid) {
+        if (pid != 0) pids.push_back(pid);
+    };
+    for (const Objects* objects : all) {
+        for (const auto& seen : objects->msg) {
+            add(seen.record.last_sender);
+            add(seen.record.last_receiver);
+        }
+        for (const auto& seen : objects->sem) {
+            if (!seen.semaphores) continue;
+            for (const auto& semaphore : *seen.semaphores) add(semaphore.last);
+        }
+        for (const auto& seen : objects->shm) {
+            if (seen.record.removed || seen.record.attached != 0) continue;
+            add(seen.record.creator_pid);
+            add(seen.record.last_pid);
+        }
+    }
+    return pids;
+}
+
 // One pass over all processes for all these objects, as far as it is needed.
 std::shared_ptr<const HolderIndex> find_holders(const std::vector<const Objects*>& all,
-                                                const LookOptions& options) {
+                                                const LookOptions& options,
+                                                std::optional<std::vector<pid_t>> blocked) {
     HoldersOptions how;
+    how.blocked = std::move(blocked);
     std::vector<NamespaceId> spaces;
     std::set<dev_t> devices;
     bool files = false;
@@ -298,12 +344,15 @@ std::shared_ptr<const HolderIndex> find_holders(const std::vector<const Objects*
     return std::make_shared<const HolderIndex>(HolderIndex::take(spaces, how));
 }
 
-void find_states(const std::vector<Objects*>& all, const LookOptions& options) {
+// @param blocked who may wait for anything, when that is known
+void find_states(const std::vector<Objects*>& all, const LookOptions& options,
+                 std::optional<std::vector<pid_t>> blocked = {}) {
     if (!options.states && !options.holders) return;
-    const auto index = find_holders({all.begin(), all.end()}, options);
+    const auto index = find_holders({all.begin(), all.end()}, options, std::move(blocked));
     const bool hidden = index && index->incomplete();
     const bool some_unseen = index && (index->unseen() != 0 || hidden);
     Running running;
+    if (options.states) running.look_up(users_of(all));
     for (Objects* objects : all) {
         objects->unseen_processes = index ? index->unseen() + index->unread() : 0;
         objects->hidden_processes = hidden;
@@ -337,6 +386,14 @@ void find_states(const std::vector<Objects*>& all, const LookOptions& options) {
 }
 
 // ---- Everywhere --------------------------------------------------------------------------------------------------
+
+// Whether /proc has every process of the system: of another pid namespace's it has only those below.
+bool sees_everybody() {
+    constexpr ino_t first_pid_namespace = 4026531836; // PROC_PID_INIT_INO of the kernel
+    const Fd proc = procfs::open_proc();
+    return procfs::namespace_inode(proc.get(), "self/ns/pid", "pid") == first_pid_namespace &&
+           !procfs::hides_processes(proc.get());
+}
 
 dev_t device_of(int fd) {
     struct stat about {};
@@ -432,7 +489,7 @@ Objects look(const Place& place, const LookOptions& options) {
     const ino_t user_namespace = IdMap::user_namespace();
     if (options.kinds.has(Kind::msg) || options.kinds.has(Kind::sem) || options.kinds.has(Kind::shm) ||
         options.kinds.has(Kind::mq))
-        call_in(place.ipc, [&] { look_inside(objects, options, user_namespace); });
+        call_in(place.ipc, [&] { look_from(user_namespace, objects, options); });
     if (wants_files(options)) {
         const Fd folder = shared_folder(place);
         if (folder) {
@@ -452,7 +509,12 @@ Objects look(const Place& place, const LookOptions& options) {
 Everything Everything::look(const LookOptions& options) {
     InventoryOptions how;
     how.details = false;
-    const Inventory inventory = Inventory::take(how);
+    how.blocked = options.states || options.holders;
+    Inventory inventory = Inventory::take(how);
+    // Nobody can wait for a semaphore whom this /proc would not show.
+    const auto waiters = how.blocked && !options.semaphores && inventory.blocked.empty() && sees_everybody()
+                             ? SemaphoreWaiters::skip
+                             : SemaphoreWaiters::read;
     Everything everything;
     everything.unseen = inventory.unseen;
     const std::size_t count = inventory.entries.size();
@@ -472,7 +534,7 @@ Everything Everything::look(const LookOptions& options) {
             try {
                 const auto opened = open_namespace(inventory.entries[i]);
                 if (!opened || ::setns(opened->fd(), CLONE_NEWIPC) != 0) return;
-                look_inside(objects, options, user_namespace, &mounts[thread]);
+                look_inside(objects, options, waiters, &mounts[thread]);
                 done[i] = 1;
             } catch (const Error&) {
                 // It went away, or is not ours to enter.
@@ -486,7 +548,7 @@ Everything Everything::look(const LookOptions& options) {
         objects.ns = inventory.entries[i].id;
         try {
             if (const auto opened = open_namespace(inventory.entries[i])) {
-                opened->call([&] { look_inside(objects, options, user_namespace); });
+                opened->call([&] { look_from(user_namespace, objects, options, waiters); });
                 done[i] = 1;
             }
         } catch (const Error&) {
@@ -506,7 +568,7 @@ Everything Everything::look(const LookOptions& options) {
     }
     std::vector<Objects*> all;
     for (auto& objects : everything.namespaces) all.push_back(&objects);
-    find_states(all, options);
+    find_states(all, options, how.blocked ? std::optional(std::move(inventory.blocked)) : std::nullopt);
     return everything;
 }
 

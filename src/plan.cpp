@@ -108,53 +108,6 @@ bool set_up_strict(Plan& plan) noexcept {
     return true;
 }
 
-bool set_up(Plan& plan) noexcept {
-    if (plan.join_user >= 0 && ::setns(plan.join_user, CLONE_NEWUSER) != 0)
-        return failed(plan, "join the user namespace that owns the IPC namespace");
-    if (plan.join_ipc >= 0 && ::setns(plan.join_ipc, CLONE_NEWIPC) != 0)
-        return failed(plan, "enter the IPC namespace");
-    if (plan.unshare != 0 && ::unshare(static_cast<int>(plan.unshare)) != 0) {
-        plan.report = {Report::Kind::refused, errno, "make the namespaces", nullptr};
-        return false;
-    }
-    if (plan.write_map) {
-        if (const char* file = write_user_map(plan.map)) return failed(plan, "write", file);
-    }
-    if (plan.keep) {
-        plan.ipc = own_namespace(plan);
-        if (plan.ipc < 0) return failed(plan, "open", "/proc/self/ns/ipc");
-    }
-    if (!set_limits(plan)) return false;
-    if (plan.mounts && !set_up_mounts(plan)) return false;
-    if (!set_up_queues(plan)) return false;
-    if (plan.strict && !set_up_strict(plan)) return false;
-    // A user namespace owned by the caller has the caller as its root; a second one inside gives back the
-    // name.
-    const bool rename =
-        plan.join_user >= 0 ? plan.own_name && ::geteuid() == 0 : plan.write_map && plan.own_name;
-    if (rename) {
-        if (::unshare(CLONE_NEWUSER) != 0) {
-            plan.report = {Report::Kind::refused, errno, "make the inner user namespace", nullptr};
-            return false;
-        }
-        if (const char* file = write_user_map(plan.inner_map)) return failed(plan, "write", file);
-    }
-    // exec(2) takes the capabilities of a user namespace from whoever is not its root; until then they would open folders
-    // and programs to the caller that are closed to it.
-    if (plan.drop_capabilities && !give_up_capabilities()) return failed(plan, "give up capabilities");
-    if (plan.directory[0] != '\0' && ::chdir(plan.directory) != 0)
-        return failed(plan, "change to the folder", plan.directory);
-    if (plan.die_with_parent) {
-        // Last, because a change of credentials takes it back. The parent may be gone already.
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-        struct pollfd parent {
-            plan.parent_pidfd, POLLIN, 0
-        };
-        if (::poll(&parent, 1, 0) > 0) ::_exit(125);
-    }
-    return true;
-}
-
 // The dispositions and the mask as the program is to have them.
 void set_up_signals(const Plan& plan) noexcept {
     struct sigaction action {};
@@ -203,24 +156,8 @@ int program_of_init(void* argument) {
     ::_exit(125);
 }
 
-void tell(int channel, const Message& message, const int* fds = nullptr, std::size_t fd_count = 0) noexcept {
-    struct iovec part {
-        const_cast<Message*>(&message), sizeof message
-    };
-    alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * Message::most_fds)] = {};
-    struct msghdr header {};
-    header.msg_iov = &part;
-    header.msg_iovlen = 1;
-    if (fd_count != 0) {
-        header.msg_control = control;
-        header.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
-        struct cmsghdr* fields = CMSG_FIRSTHDR(&header);
-        fields->cmsg_level = SOL_SOCKET;
-        fields->cmsg_type = SCM_RIGHTS;
-        fields->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);
-        std::memcpy(CMSG_DATA(fields), fds, sizeof(int) * fd_count);
-    }
-    while (::sendmsg(channel, &header, MSG_NOSIGNAL) < 0 && errno == EINTR) {}
+void tell(int channel, const Message& message, std::span<const int> fds = {}) noexcept {
+    (void)send_message(channel, &message, sizeof message, fds);
 }
 
 // Sends what was made: bit i of the message's value says that descriptor number i is among them.
@@ -235,7 +172,7 @@ void tell_ready(const Plan& plan, int pidfd) noexcept {
         message.value |= 1 << i;
         fds[count++] = made[i];
     }
-    tell(plan.channel, message, fds, count);
+    tell(plan.channel, message, std::span(fds).first(count));
 }
 
 void tell_failure(const Plan& plan) noexcept {
@@ -290,6 +227,53 @@ void tell_failure(const Plan& plan) noexcept {
 }
 
 } // namespace
+
+bool set_up(Plan& plan) noexcept {
+    if (plan.join_user >= 0 && ::setns(plan.join_user, CLONE_NEWUSER) != 0)
+        return failed(plan, "join the user namespace that owns the IPC namespace");
+    if (plan.join_ipc >= 0 && ::setns(plan.join_ipc, CLONE_NEWIPC) != 0)
+        return failed(plan, "enter the IPC namespace");
+    if (plan.unshare != 0 && ::unshare(static_cast<int>(plan.unshare)) != 0) {
+        plan.report = {Report::Kind::refused, errno, "make the namespaces", nullptr};
+        return false;
+    }
+    if (plan.write_map) {
+        if (const char* file = write_user_map(plan.map)) return failed(plan, "write", file);
+    }
+    if (plan.keep) {
+        plan.ipc = own_namespace(plan);
+        if (plan.ipc < 0) return failed(plan, "open", "/proc/self/ns/ipc");
+    }
+    if (!set_limits(plan)) return false;
+    if (plan.mounts && !set_up_mounts(plan)) return false;
+    if (!set_up_queues(plan)) return false;
+    if (plan.strict && !set_up_strict(plan)) return false;
+    // A user namespace owned by the caller has the caller as its root; a second one inside gives back the
+    // name.
+    const bool rename =
+        plan.join_user >= 0 ? plan.own_name && ::geteuid() == 0 : plan.write_map && plan.own_name;
+    if (rename) {
+        if (::unshare(CLONE_NEWUSER) != 0) {
+            plan.report = {Report::Kind::refused, errno, "make the inner user namespace", nullptr};
+            return false;
+        }
+        if (const char* file = write_user_map(plan.inner_map)) return failed(plan, "write", file);
+    }
+    // exec(2) takes the capabilities of a user namespace from whoever is not its root; until then they would open folders
+    // and programs to the caller that are closed to it.
+    if (plan.drop_capabilities && !give_up_capabilities()) return failed(plan, "give up capabilities");
+    if (plan.directory[0] != '\0' && ::chdir(plan.directory) != 0)
+        return failed(plan, "change to the folder", plan.directory);
+    if (plan.die_with_parent) {
+        // Last, because a change of credentials takes it back. The parent may be gone already.
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        struct pollfd parent {
+            plan.parent_pidfd, POLLIN, 0
+        };
+        if (::poll(&parent, 1, 0) > 0) ::_exit(125);
+    }
+    return true;
+}
 
 void become_program(Plan& plan) noexcept {
     if (!set_up(plan)) return;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "child.hpp"
+#include "packets.hpp"
 #include "usermap.hpp"
 
 #include <ipcns/launch.hpp>
@@ -71,7 +72,8 @@ struct Plan {
 /// What a separate child sends over its channel.
 struct Message {
     enum class Kind { ready, failed, stopped, continued, exited, killed };
-    static constexpr std::size_t most_fds = 4; ///< of a ready message: ipc, shm, queues, pidfd of the program
+    static constexpr std::size_t most_fds =
+        most_fds_along; ///< of a ready message: ipc, shm, queues, pidfd of the program
     Kind kind = Kind::ready;
     int value = 0; ///< ready: which descriptors; else a status or a signal
     Report report;
@@ -81,6 +83,9 @@ struct Message {
 /// does not; @p argument is a Plan*.
 int quick_child(void* argument);
 int separate_child(void* argument);
+
+/// Puts the calling process where the plan wants it, without the program. False when it failed; the plan's report says why.
+bool set_up(Plan& plan) noexcept;
 
 /// The same for the calling process itself. Returns only when it failed; the plan's report says why.
 void become_program(Plan& plan) noexcept;

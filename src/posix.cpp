@@ -658,15 +658,6 @@ std::optional<PosixQueueRecord> find_posix_queue(int folder, const std::string& 
     return look_at_queue(folder, file);
 }
 
-Fd open_posix_queue(int folder, const std::string& name) {
-    const std::string file = file_of(Kind::queue, name);
-    check_folder_of_queues(folder);
-    Fd queue(::openat(folder, file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
-    if (!queue)
-        fail(doing("open", Kind::queue, name), errno == EACCES ? "that takes read permission for it" : "");
-    return queue;
-}
-
 SharedFolder list_shared(int folder) {
     SharedFolder found;
     for (const auto& entry : read_names(folder, "list a /dev/shm")) {

@@ -47,6 +47,8 @@ Fd open_proc() {
     return proc;
 }
 
+bool hides_processes(int proc) { return ::faccessat(proc, "1", F_OK, 0) != 0 && errno == ENOENT; }
+
 ProcessPath::ProcessPath(pid_t pid) noexcept {
     char* end = std::to_chars(path_.data(), path_.data() + path_.size(), pid).ptr;
     *end++ = '/';
@@ -105,16 +107,18 @@ ino_t namespace_inode(int proc, const char* path, std::string_view kind) {
     return parse_link(text, kind);
 }
 
+bool has_threads(const struct stat& tasks) { return tasks.st_nlink > 3; }
+
 bool each_namespace(int proc, pid_t pid, const char* kind, const std::function<bool(ino_t)>& visit,
-                    uid_t* user) {
+                    struct stat* tasks) {
     ProcessPath file(pid);
     const ino_t main = namespace_inode(proc, file(std::string("ns/") + kind));
     if (main == 0 && errno == EACCES) return false;
     if (main != 0 && visit(main)) return true;
     struct stat about {};
     if (::fstatat(proc, file("task"), &about, 0) != 0) return true;
-    if (user != nullptr) *user = about.st_uid;
-    if (about.st_nlink <= 3) return true;
+    if (tasks != nullptr) *tasks = about;
+    if (!has_threads(about)) return true;
     std::array<char, 64> path;
     for (const pid_t thread : numbers_in(proc, file("task"))) {
         if (thread == pid) continue;

@@ -4,6 +4,7 @@
 
 #include <ipcns/fd.hpp>
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <array>
@@ -18,6 +19,9 @@ namespace ipcns::procfs {
 
 /// /proc itself, O_PATH.
 Fd open_proc();
+
+/// Whether hidepid (proc(5)) leaves processes out of the folder: the first one of a pid namespace is always there.
+bool hides_processes(int proc);
 
 /// The path of a process's files below /proc. One buffer for all of them: each call overwrites the one before.
 class ProcessPath {
@@ -51,12 +55,15 @@ std::vector<pid_t> numbers_in(int folder, const char* path);
 /// kind; for a descriptor, since pipes and sockets read much like namespaces.
 ino_t namespace_inode(int proc, const char* path, std::string_view kind = {});
 
+/// Whether a process whose folder "task" this is has several threads.
+bool has_threads(const struct stat& tasks);
+
 /// Calls @p visit with the namespace number of every thread of @p pid until it returns true, the main thread
 /// first.
-/// @param user set to the effective user of the process, when all went well
+/// @param tasks set to what stat(2) says of its folder "task", when all went well: its effective user, and its threads
 /// @return false with errno EACCES when the process may not be looked at
 bool each_namespace(int proc, pid_t pid, const char* kind, const std::function<bool(ino_t)>& visit,
-                    uid_t* user = nullptr);
+                    struct stat* tasks = nullptr);
 
 /// The whole of a small file below @p proc; nothing when it cannot be read.
 std::optional<std::string> read_file(int proc, const char* path, std::size_t most = 1 << 20);

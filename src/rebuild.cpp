@@ -26,7 +26,9 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <set>
 #include <unordered_set>
@@ -61,6 +63,10 @@ std::uint64_t memory_number(const std::string& text, std::string_view key) {
     if (digit != std::string::npos) std::from_chars(text.data() + digit, text.data() + text.size(), number);
     return number * 1024;
 }
+
+bool is_removed(const SegmentRecord& record) { return record.removed; }
+bool is_removed(const QueueRecord& /*record*/) { return false; }
+bool is_removed(const SemaphoreSetRecord& /*record*/) { return false; }
 
 // As many bytes of POSIX queues as the system allows, for as long as this lives. The limit is the process's.
 class QueueBytes {
@@ -131,8 +137,11 @@ private:
 // What is written to: a file where that is possible, else a mapping.
 class Rebuild::Memory {
 public:
-    explicit Memory(Fd file) : file_(std::move(file)) {}
-    explicit Memory(Segment segment, bool huge_pages) : segment_(std::move(segment)) {
+    // Is told how many bytes are going to be written, and may refuse.
+    using Before = std::function<void(std::uint64_t bytes)>;
+    Memory(Fd file, Before before) : before_(std::move(before)), file_(std::move(file)) {}
+    Memory(Segment segment, bool huge_pages, Before before)
+        : before_(std::move(before)), segment_(std::move(segment)) {
         if (huge_pages) return; // no write(2) for these
         const auto start = reinterpret_cast<std::uintptr_t>(segment_->bytes().data());
         std::array<char, 80> path;
@@ -159,6 +168,8 @@ public:
 
 private:
     void write_all(std::uint64_t offset, std::span<const std::byte> data) {
+        if (data.empty()) return;
+        before_(data.size());
         if (!file_) return store(offset, data);
         while (!data.empty()) {
             const ssize_t length =
@@ -171,7 +182,6 @@ private:
     }
 
     void store(std::uint64_t offset, std::span<const std::byte> data) {
-        if (data.empty()) return;
         std::byte* const to = segment_->bytes().data() + offset;
         const std::uint64_t first = offset / page * page;
         if (::madvise(segment_->bytes().data() + first, offset - first + data.size(), MADV_POPULATE_WRITE) !=
@@ -181,6 +191,7 @@ private:
         std::memcpy(to, data.data(), data.size());
     }
 
+    Before before_;
     std::optional<Segment> segment_;
     Fd file_;
 };
@@ -195,22 +206,30 @@ Rebuild::~Rebuild() {
 // ---- Before anything is made -------------------------------------------------------------------------------------
 
 // More than the machine has would end other programs before it ended this one.
-void Rebuild::check_memory() const {
+void Rebuild::check_memory() {
+    constexpr std::uint64_t semaphore = 64; // of the kernel's, for each
     std::uint64_t needed = 0;
     for (const auto& record : snapshot_->msg) needed = plus(needed, record.bytes);
+    for (const auto& set : snapshot_->sem) needed += set.values.size() * semaphore;
     for (const auto& [record, huge_page] : snapshot_->shm) {
         if (!record.removed && huge_page == 0)
             needed = plus(needed, plus(record.resident.value_or(0), record.swapped.value_or(0)));
     }
     for (const auto& record : snapshot_->mq) needed = plus(needed, record.bytes.value_or(0));
+    needed += snapshot_->psem.size() * page;
     for (const auto& record : snapshot_->pshm) needed = plus(needed, record.allocated);
     const auto text = procfs::read_file(AT_FDCWD, "/proc/meminfo", 1 << 16);
     if (!text) return;
-    const std::uint64_t there =
-        plus(memory_number(*text, "MemAvailable:"), memory_number(*text, "SwapFree:"));
-    if (needed > there)
+    memory_ = plus(memory_number(*text, "MemAvailable:"), memory_number(*text, "SwapFree:"));
+    if (needed > memory_)
         fail(ENOMEM, "restore the snapshot: its contents take " + format_size(needed) + " of memory",
-             format_size(there) + " are available");
+             format_size(memory_) + " are available");
+}
+
+// What it said of itself before need not be true.
+void Rebuild::take_memory(std::uint64_t bytes) {
+    if (bytes > memory_) fail(ENOMEM, "restore the snapshot: its contents take more memory than there is");
+    memory_ -= bytes;
 }
 
 void Rebuild::check_taken() const {
@@ -228,6 +247,7 @@ void Rebuild::check_taken() const {
         }
         for (const auto& one : saved) {
             const auto& record = record_of(one);
+            if (is_removed(record)) continue; // and so not made
             if (!options_.new_ids && taken.contains(static_cast<int>(record.id) % indices))
                 refuse(name_of(record),
                        "its id is taken, or its place in the table; --new-ids would give it another");
@@ -280,6 +300,13 @@ void Rebuild::raise_limits() {
         pages = plus(pages, plus(record.bytes / unit, 1) > most * page
                                 ? most * page
                                 : (record.bytes / unit + 1) * (unit / page));
+    }
+    if (snapshot_->live) {
+        // What came after it was looked at, as far as the limit went.
+        for (const auto& limit : snapshot_->limits) {
+            if (std::string_view(limit.key->name) == "msgmax")
+                message = std::max<std::uint64_t>(message, std::strtoull(limit.value.c_str(), nullptr, 10));
+        }
     }
     for (const auto& record : snapshot_->mq) {
         messages = std::max(messages, record.max_messages.value_or(0));
@@ -477,10 +504,25 @@ void Rebuild::undo() noexcept {
 
 // ---- Filling -----------------------------------------------------------------------------------------------------
 
+// What is written is counted: pages of zeros take none, and no more than it had is in the file.
+std::function<void(std::uint64_t)> Rebuild::counted(Kind kind, std::size_t index,
+                                                    std::optional<std::uint64_t> most) {
+    return [this, kind, index, most, written = std::uint64_t{0}](std::uint64_t bytes) mutable {
+        written += bytes;
+        if (most && !snapshot_->live && written > *most)
+            damaged("there is more in " + said(object_name(*snapshot_, kind, index)) + " than it says");
+        take_memory(bytes);
+    };
+}
+
 void Rebuild::begin_memory(Kind kind, std::size_t index, std::span<const Extent> /*extents*/) {
     if (kind == Kind::shm) {
-        memory_ =
-            std::make_unique<Memory>(Segment::attach(*shm_[index]), snapshot_->shm[index].huge_page != 0);
+        const auto& [record, huge_page] = snapshot_->shm[index];
+        std::optional<std::uint64_t> most;
+        if (record.resident && record.swapped && huge_page == 0)
+            most = plus(*record.resident, *record.swapped);
+        content_ = std::make_unique<Memory>(Segment::attach(*shm_[index]), huge_page != 0,
+                                            counted(kind, index, most));
         return;
     }
     const auto& record = snapshot_->pshm[index];
@@ -495,12 +537,12 @@ void Rebuild::begin_memory(Kind kind, std::size_t index, std::span<const Extent>
         }
     }
     if (!file) fail("open " + said(name_of(record)));
-    memory_ = std::make_unique<Memory>(std::move(file));
+    content_ = std::make_unique<Memory>(std::move(file), counted(kind, index, record.allocated));
 }
 
-void Rebuild::bytes(std::uint64_t offset, std::span<const std::byte> data) { memory_->write(offset, data); }
+void Rebuild::bytes(std::uint64_t offset, std::span<const std::byte> data) { content_->write(offset, data); }
 
-void Rebuild::end_memory() { memory_.reset(); }
+void Rebuild::end_memory() { content_.reset(); }
 
 void Rebuild::begin_messages(Kind kind, std::size_t index, std::uint64_t /*count*/, std::uint64_t /*bytes*/) {
     kind_ = kind;
@@ -509,6 +551,7 @@ void Rebuild::begin_messages(Kind kind, std::size_t index, std::uint64_t /*count
 }
 
 void Rebuild::message(std::int64_t type, std::span<const std::byte> text) {
+    take_memory(text.size());
     const std::string where = said(object_name(*snapshot_, kind_, index_));
     if (kind_ == Kind::mq) {
         if (!queue_->try_send(text, static_cast<unsigned>(type)))
@@ -535,6 +578,12 @@ void Rebuild::end(const SnapshotEnd& /*end*/) {
         std::vector<Limit> limits;
         const auto now = read_limits();
         for (const auto& limit : snapshot_->limits) {
+            if (std::string_view(limit.key->name) == "shm_rmid_forced" && limit.value != "0" &&
+                !shm_.empty()) {
+                notes_.emplace_back(
+                    "the limit shm_rmid_forced is not set: it would have segments removed that nobody has attached yet");
+                continue;
+            }
             const auto found =
                 std::find_if(now.begin(), now.end(), [&](const Limit& one) { return one.key == limit.key; });
             if (found == now.end())

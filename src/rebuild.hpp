@@ -12,6 +12,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -49,7 +51,10 @@ private:
     class NextId;
     class Memory;
 
-    void check_memory() const;
+    void check_memory();
+    void take_memory(std::uint64_t bytes);
+    std::function<void(std::uint64_t)> counted(Kind kind, std::size_t index,
+                                               std::optional<std::uint64_t> most);
     void check_taken() const;
     void raise_limits();
     void make_all();
@@ -73,11 +78,12 @@ private:
     std::vector<SemaphoreSetId> sem_;
     std::vector<std::optional<SegmentId>> shm_;
     std::vector<std::string> mq_;
-    std::vector<std::string> files_; // of the /dev/shm
+    std::vector<std::string> files_;                                   // of the /dev/shm
+    std::uint64_t memory_ = std::numeric_limits<std::uint64_t>::max(); // that may still be filled
     // What is being filled.
     Kind kind_ = Kind::msg;
     std::size_t index_ = 0;
-    std::unique_ptr<Memory> memory_;
+    std::unique_ptr<Memory> content_;
     std::optional<PosixQueue> queue_;
 };
 

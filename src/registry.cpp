@@ -8,6 +8,7 @@
 // nsfs file that is bind mounted keeps its namespace alive (namespaces(7)).
 #include <ipcns/registry.hpp>
 
+#include "containers.hpp"
 #include "errand.hpp"
 #include "error.hpp"
 #include "keeper.hpp"
@@ -21,6 +22,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/nsfs.h>
+#include <linux/openat2.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -29,6 +33,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -203,7 +208,12 @@ void find_shm_of(pid_t pid, Place& place) {
     struct stat own {};
     struct stat theirs {};
     Fd mounts(::open((base + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC));
-    Fd shm(::open((base + "/root/dev/shm").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const Fd root(::open((base + "/root").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    // Links in there are of its root: of a container, they were made to lead anywhere.
+    struct open_how how {};
+    how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+    how.resolve = RESOLVE_IN_ROOT;
+    Fd shm(root ? static_cast<int>(::syscall(SYS_openat2, root.get(), "dev/shm", &how, sizeof how)) : -1);
     if (!mounts || !shm || ::fstat(shm.get(), &theirs) != 0) return;
     // The same folder of the same file system: nothing to take over.
     if (::stat("/dev/shm", &own) == 0 && own.st_dev == theirs.st_dev && own.st_ino == theirs.st_ino) return;
@@ -270,6 +280,44 @@ bool is_dead(const Registry& registry, int folder, const std::string& name) {
     });
 }
 
+// Lets one user, and nobody else but root, look into a folder. Not as its owner or group: that user could change what is in
+// it, and his group has others. A file system without such lists keeps it to root.
+void open_to(int folder, uid_t user) {
+    constexpr auto nobody = static_cast<__le32>(ACL_UNDEFINED_ID);
+    struct {
+        posix_acl_xattr_header header;
+        posix_acl_xattr_entry entries[5];
+    } list{{POSIX_ACL_XATTR_VERSION},
+           {{ACL_USER_OBJ, ACL_READ | ACL_WRITE | ACL_EXECUTE, nobody},
+            {ACL_USER, ACL_READ | ACL_EXECUTE, user},
+            {ACL_GROUP_OBJ, 0, nobody},
+            {ACL_MASK, ACL_READ | ACL_EXECUTE, nobody},
+            {ACL_OTHER, 0, nobody}}};
+    if (::fsetxattr(folder, "system.posix_acl_access", &list, sizeof list, 0) != 0 && errno != EOPNOTSUPP)
+        fail("open the folder of a name to user " + std::to_string(user));
+}
+
+// True when there is such a name and we may not look into its folder.
+bool is_closed(int folder, const std::string& name) {
+    return exists(folder, name.c_str()) && ::faccessat(folder, name.c_str(), X_OK, AT_EACCESS) != 0 &&
+           errno == EACCES;
+}
+
+Namespace make_namespace(const CreateOptions& options) {
+    if (options.owner && options.owner_enters && options.owner->user != 0) {
+        try {
+            return Namespace::create_for(options.owner->user, options.owner->group);
+        } catch (const Error& error) {
+            // What is forbidden to him.
+            const int number = error.code().value();
+            if (number != EPERM && number != EACCES && number != ENOSPC && number != EUSERS &&
+                number != EINVAL)
+                throw;
+        }
+    }
+    return Namespace::create();
+}
+
 // Who is inside, without the caller and the keepers of the registry's names: one namespace may have several.
 std::vector<pid_t> others_inside(const Registry& registry, const Opened& opened) {
     const NamespaceId id = opened.place.ipc.id();
@@ -283,11 +331,17 @@ std::vector<pid_t> others_inside(const Registry& registry, const Opened& opened)
     return inside;
 }
 
+// True when somebody is taking a hidden folder apart right now.
+bool is_being_disposed(int folder, const std::string& name) {
+    const Fd own = open_folder_at(folder, name.c_str());
+    return own && ::flock(own.get(), LOCK_SH | LOCK_NB) != 0;
+}
+
 // Clears up after the dead. Call it under the lock.
 void sweep(const Registry& registry, int folder) {
     for (const auto& name : entries_of(folder)) {
         if (is_hidden(name)) {
-            dispose(folder, name);
+            if (!is_being_disposed(folder, name)) dispose(folder, name);
             continue;
         }
         if (is_draft(name)) {
@@ -295,7 +349,7 @@ void sweep(const Registry& registry, int folder) {
             if (own && !lease_is_held(own.get())) dispose(folder, name);
             continue;
         }
-        if (!is_name(name)) continue;
+        if (!is_name(name) && !is_job_name(name)) continue;
         const Fd own = open_folder_at(folder, name.c_str());
         if (!own) continue;
         if (exists(own.get(), "lease") && !lease_is_held(own.get())) {
@@ -308,22 +362,34 @@ void sweep(const Registry& registry, int folder) {
     }
 }
 
-// Everything in a place's namespace, if nobody is inside but keepers.
-Leftovers empty_place(const Registry& registry, const Opened& opened) {
+// Everything in a place's namespace, if nobody is inside but keepers, or @p anyway.
+// @param nobody nobody was inside a moment ago, and that is good enough
+Leftovers empty_place(const Registry& registry, const Opened& opened, bool anyway, bool nobody) {
     Leftovers removed;
-    removed.inside = others_inside(registry, opened);
-    if (opened.attached || !removed.inside.empty()) return removed;
-    return remove_contents(opened.place);
+    if (!nobody) removed.inside = others_inside(registry, opened);
+    if (opened.attached || (!removed.inside.empty() && !anyway)) return removed;
+    auto inside = std::move(removed.inside);
+    removed = remove_contents(opened.place);
+    removed.inside = std::move(inside);
+    return removed;
 }
 
 // Sends a signal to each process that is inside and waits for them to end, until the time is over. True when
 // nobody is left.
-bool end_processes(const Registry& registry, const Opened& opened, int signal,
-                   std::chrono::milliseconds patience) {
+bool end_processes(const Registry& registry, const Opened& opened, const std::optional<uid_t>& only,
+                   int signal, std::chrono::milliseconds patience) {
     const auto until = std::chrono::steady_clock::now() + patience;
     std::vector<pid_t> told;
+    const auto who = [&] {
+        auto inside = others_inside(registry, opened);
+        std::erase_if(inside, [&](pid_t pid) {
+            const auto process = only ? describe_process(pid) : std::nullopt;
+            return process && process->user != *only;
+        });
+        return inside;
+    };
     for (;;) {
-        const auto inside = others_inside(registry, opened);
+        const auto inside = who();
         if (inside.empty()) return true;
         for (const pid_t pid : inside) {
             const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
@@ -347,7 +413,7 @@ bool end_processes(const Registry& registry, const Opened& opened, int signal,
             };
             if (left.count() > 0) ::poll(&polled, 1, static_cast<int>(left.count()));
         }
-        if (std::chrono::steady_clock::now() >= until) return others_inside(registry, opened).empty();
+        if (std::chrono::steady_clock::now() >= until) return who().empty();
     }
 }
 
@@ -360,7 +426,7 @@ struct MountedParts {
 };
 
 MountedParts new_parts(const CreateOptions& options) {
-    MountedParts parts{Namespace::create(), {}, {}};
+    MountedParts parts{make_namespace(options), {}, {}};
     parts.ipc.call([&] {
         (void)set_limits(options.limits);
         parts.queues = mount_queues();
@@ -487,7 +553,9 @@ void Registry::prepare() const {
 
 Fd Registry::add(std::string_view name, const CreateOptions& options, const Place* attached,
                  bool leased) const {
-    check_name(name);
+    if (!options.owner || !is_job_name(name)) check_name(name);
+    if (options.owner && holding_ == Holding::keeper)
+        throw UsageError("a name can only be made for somebody else where mounts hold it");
     const std::string wanted(name);
     const std::string what = (attached != nullptr ? "attach " : "create ") + wanted;
     prepare();
@@ -498,8 +566,9 @@ Fd Registry::add(std::string_view name, const CreateOptions& options, const Plac
     make_free(*this, folder.get(), wanted, what);
 
     const std::string hidden = hidden_name(".new-");
-    const Fd own = make_folder(folder.get(), hidden.c_str(), 0755);
+    const Fd own = make_folder(folder.get(), hidden.c_str(), options.owner ? 0700 : 0755);
     Rollback undo([&] { dispose(folder.get(), hidden); });
+    if (options.owner) open_to(own.get(), options.owner->user);
     Fd lease;
     if (leased) {
         lease = make_file(own.get(), "lease", 0600);
@@ -619,10 +688,13 @@ void Registry::Draft::publish() {
 }
 
 Place Registry::open(std::string_view name) const {
-    check_name(name);
+    if (!is_job_name(name)) check_name(name);
     const Fd folder = open_registry(*this);
     std::optional<Opened> opened;
     if (folder) opened = open_name(*this, folder.get(), std::string(name));
+    if (!opened && folder && is_closed(folder.get(), std::string(name)))
+        fail(EACCES, "find the namespace " + std::string(name),
+             "it belongs to somebody else: be that user, or root");
     if (!opened)
         fail(ENOENT, "find the namespace " + std::string(name), "`ipcns list` shows the names there are");
     return std::move(opened->place);
@@ -633,7 +705,7 @@ std::vector<RegisteredName> Registry::list() const {
     const Fd folder = open_registry(*this);
     if (!folder) return names;
     for (const auto& name : entries_of(folder.get())) {
-        if (!is_name(name)) continue;
+        if (!is_name(name) && !is_job_name(name)) continue;
         const auto opened = open_name(*this, folder.get(), name);
         struct stat about {};
         if (!opened || ::fstatat(folder.get(), name.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
@@ -644,7 +716,7 @@ std::vector<RegisteredName> Registry::list() const {
 }
 
 Leftovers Registry::remove(std::string_view name, const DeleteOptions& options) const {
-    check_name(name);
+    if (!is_job_name(name)) check_name(name);
     const std::string wanted(name);
     const std::string what = "delete " + wanted;
     const Fd folder = open_registry(*this);
@@ -662,29 +734,53 @@ Leftovers Registry::remove(std::string_view name, const DeleteOptions& options) 
         if (own && find_keeper(own.get()) < 0)
             fail(EPERM, what, "its keeper runs outside this pid namespace: delete it there");
     }
+    bool nobody = false;
     if (options.kill) {
         if (const auto opened = open_name(*this, folder.get(), wanted)) {
             if (opened->place.ipc.id() == Namespace::host_id())
                 fail(EPERM, what, "it names the host's own namespace: --kill would end every process");
-            if (!end_processes(*this, *opened, SIGTERM, options.grace) &&
-                !end_processes(*this, *opened, SIGKILL, std::chrono::seconds(10)))
+            // To look for them takes long where there are many processes.
+            nobody = options.empty_anyway && others_inside(*this, *opened).empty();
+            if (!nobody && !end_processes(*this, *opened, options.kill_only, SIGTERM, options.grace) &&
+                !end_processes(*this, *opened, options.kill_only, SIGKILL, std::chrono::seconds(10)))
                 fail(EBUSY, what, "processes inside do not end");
         }
     }
     const std::string hidden = hidden_name(".old-");
     std::optional<Opened> opened;
+    // Each mount that goes waits for an RCU grace period, which on a busy machine takes long. So that is done without the lock of the registry, under one of its own, which tells others to
+    // leave it to us.
+    Fd own;
     {
         const Lock lock(*this, folder.get());
+        own = open_folder_at(folder.get(), wanted.c_str());
+        if (own) (void)::flock(own.get(), LOCK_EX | LOCK_NB);
         opened = open_name(*this, folder.get(), wanted);
         if (::renameat(folder.get(), wanted.c_str(), folder.get(), hidden.c_str()) != 0)
             fail(what, errno == ENOENT ? "somebody else has deleted it just now" : "");
     }
     Rollback finish([&] {
-        const Lock lock(*this, folder.get());
         dispose(folder.get(), hidden);
+        const Lock lock(*this, folder.get());
         sweep(*this, folder.get());
     });
-    return opened ? empty_place(*this, *opened) : Leftovers{};
+    return opened ? empty_place(*this, *opened, options.empty_anyway, nobody) : Leftovers{};
+}
+
+std::string describe(const Leftovers& left) {
+    std::string text;
+    const auto add = [&](std::size_t count, const char* one, const char* many, std::uint64_t bytes = 0) {
+        if (count == 0) return;
+        if (!text.empty()) text += ", ";
+        text += std::to_string(count) + " " + (count == 1 ? one : many);
+        if (bytes != 0) text += " (" + format_size(bytes) + ")";
+    };
+    add(left.sysv.queues, "message queue", "message queues");
+    add(left.sysv.semaphore_sets, "semaphore set", "semaphore sets");
+    add(left.sysv.segments, "shared memory segment", "shared memory segments", left.sysv.segment_bytes);
+    add(left.queues.files, "POSIX queue", "POSIX queues");
+    add(left.files.files, "file in /dev/shm", "files in /dev/shm", left.files.bytes);
+    return text.empty() ? "nothing" : text;
 }
 
 bool has_own_shm(const Place& place) {
@@ -730,6 +826,38 @@ Leftovers remove_contents(const Place& place) {
     return removed;
 }
 
+namespace {
+
+// The place of the process behind a pidfd.
+Place place_of(pid_t pid, const Fd& process) {
+    Place place{Namespace::from_pid(pid), {}, {}, {}, {}};
+    find_shm_of(pid, place);
+    // Still alive: then all that was opened by the number is this process's.
+    struct pollfd ended {
+        process.get(), POLLIN, 0
+    };
+    if (::poll(&ended, 1, 0) > 0) fail(ESRCH, "find process " + std::to_string(pid));
+    return place;
+}
+
+// A job's name as it is registered: several nodes on one host have their own names, each with "@NODE" at its end.
+std::string name_with_node(const Registry& registry, const std::string& name) {
+    if (name.find('@') != std::string::npos || exists(AT_FDCWD, (registry.folder() / name).c_str()))
+        return name;
+    std::vector<std::string> fitting;
+    std::string parts; // of the job, where it has no namespace that is all its own
+    for (const auto& registered : registry.list()) {
+        if (registered.name.starts_with(name + "@")) fitting.push_back(registered.name);
+        if (registered.name.starts_with(name + ".")) parts += (parts.empty() ? "" : ", ") + registered.name;
+    }
+    if (fitting.size() == 1) return fitting.front();
+    const std::string what = "find the namespace " + name;
+    if (fitting.size() > 1) fail(ENOTUNIQ, what, "say which: " + fitting[0] + " or " + fitting[1]);
+    fail(ENOENT, what, parts.empty() ? "`ipcns list` shows the names there are" : "there is " + parts);
+}
+
+} // namespace
+
 Place resolve(const Target& target) {
     switch (target.kind) {
     case Target::Kind::name: {
@@ -737,18 +865,16 @@ Place resolve(const Target& target) {
         const Registry system = Registry::of_system();
         if (own.folder() != system.folder() && exists(AT_FDCWD, (own.folder() / target.name).c_str()))
             return own.open(target.name);
-        return system.open(target.name);
+        return system.open(is_job_name(target.name) ? name_with_node(system, target.name) : target.name);
     }
     case Target::Kind::pid: {
         const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, target.pid, 0)));
         if (!process) fail("find process " + std::to_string(target.pid));
-        Place place{Namespace::from_pid(target.pid), {}, {}, {}, {}};
-        find_shm_of(target.pid, place);
-        struct pollfd ended {
-            process.get(), POLLIN, 0
-        };
-        if (::poll(&ended, 1, 0) > 0) fail(ESRCH, "find process " + std::to_string(target.pid));
-        return place;
+        return place_of(target.pid, process);
+    }
+    case Target::Kind::oci: {
+        const ContainerProcess container = find_container(target.container);
+        return place_of(container.pid, container.process);
     }
     case Target::Kind::self: return {Namespace::current(), {}, {}, {}, {}};
     case Target::Kind::host: {
@@ -779,7 +905,8 @@ Namespace resolve_namespace(const Target& target) {
     case Target::Kind::self: return Namespace::current();
     case Target::Kind::path: return Namespace::from_path(target.path);
     case Target::Kind::inode: return Namespace::from_inode(target.inode);
-    case Target::Kind::name: break;
+    case Target::Kind::name:
+    case Target::Kind::oci: break;
     }
     return resolve(target).ipc;
 }

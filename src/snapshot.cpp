@@ -6,12 +6,14 @@
 #include <ipcns/snapshot.hpp>
 
 #include "capture.hpp"
+#include "drain.hpp"
 #include "error.hpp"
 #include "flow.hpp"
 #include "rebuild.hpp"
 #include "tarball.hpp"
 
 #include <ipcns/hold.hpp>
+#include <ipcns/text.hpp>
 
 #include <fcntl.h>
 #include <sys/random.h>
@@ -109,10 +111,10 @@ std::string hidden_name(const std::string& file) {
 class NewFile {
 public:
     explicit NewFile(const std::filesystem::path& path)
-        : what_("write " + path.string()), name_(path.filename()) {
+        : what_("write " + escape(path.string())), name_(path.filename()) {
         const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
         folder_ = Fd(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        if (!folder_) fail("open the folder " + parent.string());
+        if (!folder_) fail("open the folder " + escape(parent.string()));
         file_ = Fd(::openat(folder_.get(), ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
         if (file_) return;
         if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL) fail(what_);
@@ -138,19 +140,34 @@ public:
     /// On the disk, and under its name.
     void appear() {
         if (::fsync(file_.get()) != 0) fail(what_);
+        if (hidden_.empty() && link_as(name_)) {
+            sync_folder();
+            return;
+        }
         if (hidden_.empty()) {
+            // A link can't replace another file; a rename can.
             const std::string hidden = hidden_name(name_);
-            const std::string self = "/proc/self/fd/" + std::to_string(file_.get());
-            if (::linkat(AT_FDCWD, self.c_str(), folder_.get(), hidden.c_str(), AT_SYMLINK_FOLLOW) != 0)
-                fail(what_);
+            if (!link_as(hidden)) fail(EEXIST, what_);
             hidden_ = hidden;
         }
         if (::renameat(folder_.get(), hidden_.c_str(), folder_.get(), name_.c_str()) != 0) fail(what_);
         hidden_.clear();
-        if (::fsync(folder_.get()) != 0 && errno != EINVAL) fail(what_);
+        sync_folder();
     }
 
 private:
+    // False when there is something of that name.
+    bool link_as(const std::string& name) {
+        const std::string self = "/proc/self/fd/" + std::to_string(file_.get());
+        if (::linkat(AT_FDCWD, self.c_str(), folder_.get(), name.c_str(), AT_SYMLINK_FOLLOW) == 0)
+            return true;
+        if (errno != EEXIST) fail(what_);
+        return false;
+    }
+    void sync_folder() {
+        if (::fsync(folder_.get()) != 0 && errno != EINVAL) fail(what_);
+    }
+
     std::string what_, name_, hidden_;
     Fd folder_, file_;
 };
@@ -182,6 +199,20 @@ auto until_still(Work work) {
     }
 }
 
+// A stranger may have written it.
+std::string saved_name(const Snapshot& snapshot) {
+    if (snapshot.name.empty())
+        fail(EINVAL, "restore the snapshot: what was saved had no name",
+             "say what the new one is to be called");
+    try {
+        check_name(snapshot.name);
+    } catch (const UsageError&) {
+        fail(EBADMSG, "read the snapshot: the name " + escape(snapshot.name) + " makes no sense",
+             "say what the new one is to be called");
+    }
+    return snapshot.name;
+}
+
 CreateOptions create_options(const RestoreOptions& options, const Snapshot& snapshot) {
     CreateOptions create;
     create.shm_size = options.shm_size ? options.shm_size : snapshot.shm_size;
@@ -197,11 +228,11 @@ SaveReport save(const Place& place, int output, const SaveOptions& options) {
 
 SaveReport save(const Place& place, const std::filesystem::path& file, const SaveOptions& options) {
     check_options(options);
-    if (!file.has_filename()) throw UsageError(file.string() + " is no name for a file");
+    if (!file.has_filename()) throw UsageError(escape(file.string()) + " is no name for a file");
     struct stat about {};
     if (::stat(file.c_str(), &about) == 0 && !S_ISREG(about.st_mode)) {
         const Fd output(::open(file.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC));
-        if (!output) fail("write " + file.string());
+        if (!output) fail("write " + escape(file.string()));
         return save_once(place, output.get(), options);
     }
     NewFile output(file);
@@ -213,6 +244,15 @@ SaveReport save(const Place& place, const std::filesystem::path& file, const Sav
     });
 }
 
+std::vector<std::string> recover_drained(const Registry& registry) {
+    const Fd folder(::open(registry.folder().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    struct stat about {};
+    // Below /tmp anybody could have made it.
+    if (!folder || ::fstat(folder.get(), &about) != 0 || about.st_uid != ::geteuid() || (about.st_mode & 022) != 0)
+        return {};
+    return recover_drained(folder.get());
+}
+
 Snapshot read_snapshot(int input) { return TarReader(input).snapshot(); }
 
 Snapshot check_snapshot(int input, const ProgressFunction& progress) {
@@ -222,10 +262,11 @@ Snapshot check_snapshot(int input, const ProgressFunction& progress) {
     return reader.snapshot();
 }
 
-RestoreReport restore(int input, const Registry& registry, const std::string& name,
+RestoreReport restore(int input, const Registry& registry, const std::string& wanted,
                       const RestoreOptions& options) {
-    check_name(name);
+    if (!wanted.empty()) check_name(wanted);
     TarReader reader(input);
+    const std::string name = wanted.empty() ? saved_name(reader.snapshot()) : wanted;
     RestoreReport report;
     Registry::Draft draft = registry.draft(name, create_options(options, reader.snapshot()));
     const Fd shared = shared_folder(draft.place());

@@ -657,7 +657,7 @@ std::vector<SemaphoreState> read_semaphores(SemaphoreSetId set) {
     return read_semaphores(*record);
 }
 
-std::vector<SemaphoreState> read_semaphores(const SemaphoreSetRecord& set) {
+std::vector<SemaphoreState> read_semaphores(const SemaphoreSetRecord& set, SemaphoreWaiters waiters) {
     const int id = static_cast<int>(set.id);
     const auto refuse = [id](int number) { refuse_reading(id, number); };
     std::vector<SemaphoreState> states;
@@ -668,10 +668,12 @@ std::vector<SemaphoreState> read_semaphores(const SemaphoreSetRecord& set) {
             if (answer < 0) refuse(errno);
             return answer;
         };
-        states.push_back({.value = value,
-                          .last = ask(GETPID),
-                          .waiting_increase = static_cast<unsigned>(ask(GETNCNT)),
-                          .waiting_zero = static_cast<unsigned>(ask(GETZCNT))});
+        SemaphoreState& state = states.emplace_back();
+        state.value = value;
+        state.last = ask(GETPID);
+        if (waiters == SemaphoreWaiters::skip) continue;
+        state.waiting_increase = static_cast<unsigned>(ask(GETNCNT));
+        state.waiting_zero = static_cast<unsigned>(ask(GETZCNT));
     }
     return states;
 }

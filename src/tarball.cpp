@@ -35,6 +35,8 @@ std::span<const std::byte> bytes_of(std::string_view text) { return std::as_byte
 
 // The head of a message in a member: its type or priority and its length, little end first.
 constexpr std::size_t head_size = 16;
+// Each is whole in memory once. POSIX queues take 16 MiB, System V ones what msgmax says.
+constexpr std::uint64_t longest_message = std::uint64_t{256} << 20;
 
 void put_number(std::byte* to, std::uint64_t number) {
     for (std::size_t i = 0; i < 8; ++i) to[i] = static_cast<std::byte>(number >> (8 * i));
@@ -98,11 +100,17 @@ private:
     std::vector<Extent> extents_;
 };
 
+[[noreturn]] void not_written(archive* to) {
+    const char* const why = ::archive_error_string(to);
+    fail(EIO, std::string("write the snapshot: ") + (why != nullptr ? why : "libarchive does not say why"));
+}
+
 // libarchive wants holes to be "written", too, and looks at nothing of them.
 class Nothing {
 public:
     Nothing() {
-        for (size_ = std::size_t{1} << 40; size_ >= 4096; size_ /= 2) {
+        // It takes no more than an int's worth at a time.
+        for (size_ = std::size_t{1} << 30; size_ >= 4096; size_ /= 2) {
             start_ = ::mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
             if (start_ != MAP_FAILED) return;
         }
@@ -114,9 +122,9 @@ public:
     void skip(archive* to, std::uint64_t length) {
         while (length > 0) {
             const auto piece = static_cast<std::size_t>(std::min<std::uint64_t>(length, size_));
-            if (::archive_write_data(to, start_, piece) != static_cast<la_ssize_t>(piece))
-                fail(EIO, std::string("write the snapshot: ") + ::archive_error_string(to));
-            length -= piece;
+            const la_ssize_t done = ::archive_write_data(to, start_, piece);
+            if (done <= 0) not_written(to);
+            length -= static_cast<std::uint64_t>(done);
         }
     }
 
@@ -265,7 +273,7 @@ void TarWriter::begin_member(const std::string& name, std::uint64_t size, std::s
     sum_->begin(size);
     if (::archive_write_header(archive_.get(), entry.get()) != ARCHIVE_OK) {
         if (output_->failed) std::rethrow_exception(output_->failed);
-        fail(EIO, "write the snapshot: " + std::string(::archive_error_string(archive_.get())));
+        not_written(archive_.get());
     }
 }
 
@@ -278,7 +286,16 @@ void TarWriter::put(std::span<const std::byte> data) {
         static_cast<la_ssize_t>(data.size()))
         return;
     if (output_->failed) std::rethrow_exception(output_->failed);
-    fail(EIO, "write the snapshot: " + std::string(::archive_error_string(archive_.get())));
+    not_written(archive_.get());
+}
+
+void TarWriter::skip(std::uint64_t length) {
+    try {
+        Nothing().skip(archive_.get(), length);
+    } catch (const Error&) {
+        if (output_->failed) std::rethrow_exception(output_->failed);
+        throw;
+    }
 }
 
 void TarWriter::finish_member() {
@@ -287,7 +304,7 @@ void TarWriter::finish_member() {
              "something inside went on; save again");
     if (::archive_write_finish_entry(archive_.get()) != ARCHIVE_OK) {
         if (output_->failed) std::rethrow_exception(output_->failed);
-        fail(EIO, "write the snapshot: " + std::string(::archive_error_string(archive_.get())));
+        not_written(archive_.get());
     }
     sums_.push_back({member_, stored_, sum_->end()});
 }
@@ -311,7 +328,7 @@ void TarWriter::begin_memory(Kind kind, std::size_t index, std::span<const Exten
 
 void TarWriter::bytes(std::uint64_t offset, std::span<const std::byte> data) {
     if (offset != at_) {
-        Nothing().skip(archive_.get(), offset - at_);
+        skip(offset - at_);
         at_ = offset;
     }
     put(data);
@@ -319,7 +336,7 @@ void TarWriter::bytes(std::uint64_t offset, std::span<const std::byte> data) {
 
 void TarWriter::end_memory() {
     if (at_ != size_) {
-        Nothing().skip(archive_.get(), size_ - at_);
+        skip(size_ - at_);
         at_ = size_;
     }
     finish_member();
@@ -330,6 +347,8 @@ void TarWriter::begin_messages(Kind kind, std::size_t index, std::uint64_t count
 }
 
 void TarWriter::message(std::int64_t type, std::span<const std::byte> text) {
+    if (text.size() > longest_message)
+        fail(EFBIG, "save " + member_ + ": a message is longer than a snapshot takes");
     if (head_size + text.size() > size_ - at_)
         fail(EAGAIN, "save " + member_ + ": there is more in it than there was a moment ago",
              "something inside went on; save again");
@@ -348,7 +367,7 @@ void TarWriter::end(const SnapshotEnd& end) {
     whole_member(end_member, end_text(all));
     if (::archive_write_close(archive_.get()) != ARCHIVE_OK) {
         if (output_->failed) std::rethrow_exception(output_->failed);
-        fail(EIO, "write the snapshot: " + std::string(::archive_error_string(archive_.get())));
+        not_written(archive_.get());
     }
     output_->finish();
     archive_.reset();
@@ -356,35 +375,146 @@ void TarWriter::end(const SnapshotEnd& end) {
 
 // ---- Reading -----------------------------------------------------------------------------------------------------
 
+// What comes in, decompressed where it is compressed. libarchive believes what it reads: the list of a member's extents, its
+// extended heads, may be as long as they like, and a few bytes of zstd can become any number of them. So it gets no more at
+// a time than allow() said.
 class TarReader::Input {
 public:
     explicit Input(int fd) : fd_(fd), buffer_(std::size_t{1} << 20) {}
+
+    /// Until the next call of this, no more than that, but for what it had ahead.
+    void allow(std::uint64_t bytes) noexcept { allowed_ = bytes; }
+
     la_ssize_t more(const void** data) {
         *data = buffer_.data();
-        for (;;) {
-            const ssize_t length = ::read(fd_, buffer_.data(), buffer_.size());
-            if (length >= 0) return length;
-            if (errno == EINTR) continue;
-            error = errno;
+        if (allowed_ == 0) {
+            excess_ = true;
             return -1;
         }
+        if (!begun_) begin();
+        last_ = packed_ ? decompress() : refill(buffer_);
+        allowed_ -= std::min(allowed_, last_);
+        handed_ += last_;
+        return failed() ? -1 : static_cast<la_ssize_t>(last_);
     }
-    int error = 0;
+
+    /// Throws what was wrong with what came in.
+    void check() const {
+        if (error_ != 0) fail(error_, "read the snapshot");
+        if (excess_) damaged("a member has too much about it");
+        if (truncated_) damaged("it ends too early");
+        if (corrupt_) damaged("its compressed data is damaged");
+    }
+
+    /// Reads up to the end, where nothing is but zeros: a writer in a pipe is to get rid of all that it has.
+    /// @param used how much of what it got libarchive has used
+    void finish(std::uint64_t used) {
+        constexpr std::uint64_t most_padding = std::uint64_t{1} << 20;
+        std::uint64_t rest = std::min(handed_ - std::min(handed_, used), last_);
+        std::span<const std::byte> left = std::span(buffer_).first(last_).last(rest);
+        for (std::uint64_t seen = 0; !left.empty(); left = std::span(buffer_).first(last_)) {
+            seen += left.size();
+            const bool zeros =
+                std::all_of(left.begin(), left.end(), [](std::byte one) { return one == std::byte{}; });
+            if (!zeros || seen > 2 * most_padding) damaged("something comes after its end");
+            allow(most_padding);
+            const void* none = nullptr;
+            if (more(&none) < 0) last_ = 0;
+            check();
+        }
+    }
 
 private:
+    struct Free {
+        void operator()(ZSTD_DCtx* context) const noexcept { (void)::ZSTD_freeDCtx(context); }
+    };
+
+    [[nodiscard]] bool failed() const noexcept { return error_ != 0 || truncated_ || corrupt_; }
+
+    std::size_t refill(std::span<std::byte> into) {
+        for (;;) {
+            const ssize_t length = ::read(fd_, into.data(), into.size());
+            if (length >= 0) return static_cast<std::size_t>(length);
+            if (errno == EINTR) continue;
+            error_ = errno;
+            return 0;
+        }
+    }
+
+    // Looks at the first bytes: a frame of zstd begins with these.
+    void begin() {
+        constexpr std::array<std::byte, 4> magic{std::byte{0x28}, std::byte{0xB5}, std::byte{0x2F},
+                                                 std::byte{0xFD}};
+        begun_ = true;
+        source_.resize(::ZSTD_DStreamInSize());
+        while (source_end_ < magic.size()) {
+            const std::size_t length = refill(std::span(source_).subspan(source_end_));
+            if (length == 0) break;
+            source_end_ += length;
+        }
+        packed_ = true; // plain bytes that were read to find out are handed on as a frame's would be
+        plain_ = source_end_ < magic.size() || !std::equal(magic.begin(), magic.end(), source_.begin());
+        if (plain_) return;
+        zstd_.reset(::ZSTD_createDCtx());
+        if (!zstd_) throw std::bad_alloc();
+    }
+
+    std::size_t decompress() {
+        if (plain_) {
+            packed_ = false;
+            std::copy_n(source_.begin(), source_end_, buffer_.begin());
+            return source_end_ != 0 ? source_end_ : failed() ? 0 : refill(buffer_);
+        }
+        ZSTD_outBuffer out{buffer_.data(), buffer_.size(), 0};
+        while (out.pos == 0) {
+            if (source_at_ == source_end_) {
+                source_at_ = 0;
+                source_end_ = refill(source_);
+                if (source_end_ == 0) {
+                    truncated_ = in_frame_ && error_ == 0;
+                    return 0;
+                }
+            }
+            ZSTD_inBuffer in{source_.data(), source_end_, source_at_};
+            const std::size_t left = ::ZSTD_decompressStream(zstd_.get(), &out, &in);
+            source_at_ = in.pos;
+            if (::ZSTD_isError(left) != 0) {
+                corrupt_ = true;
+                return 0;
+            }
+            in_frame_ = left != 0;
+        }
+        return out.pos;
+    }
+
     int fd_;
-    std::vector<std::byte> buffer_;
+    std::vector<std::byte> buffer_; // what libarchive gets
+    std::vector<std::byte> source_; // what came in and is compressed
+    std::size_t source_at_ = 0, source_end_ = 0;
+    std::unique_ptr<ZSTD_DCtx, Free> zstd_;
+    bool begun_ = false, packed_ = false, plain_ = false, in_frame_ = false;
+    std::uint64_t allowed_ = 0, handed_ = 0, last_ = 0;
+    int error_ = 0;
+    bool excess_ = false, truncated_ = false, corrupt_ = false;
 };
+
+namespace {
+
+// The most that comes before a member's data, or a piece of it: a list of some two million extents.
+constexpr std::uint64_t most_about = std::uint64_t{64} << 20;
+
+} // namespace
 
 TarReader::TarReader(int input) : input_(std::make_unique<Input>(input)), archive_(::archive_read_new()) {
     if (!archive_) throw std::bad_alloc();
     ::archive_read_support_format_tar(archive_.get());
-    ::archive_read_support_filter_zstd(archive_.get());
     const auto more = [](archive* /*a*/, void* data, const void** buffer) {
         return static_cast<Input*>(data)->more(buffer);
     };
-    if (::archive_read_open(archive_.get(), input_.get(), nullptr, more, nullptr) != ARCHIVE_OK)
-        damaged("it is no tar file");
+    input_->allow(most_about);
+    const int opened = ::archive_read_open(archive_.get(), input_.get(), nullptr, more, nullptr);
+    input_->check();
+    if (opened != ARCHIVE_OK) damaged("it is no tar file");
     if (next_member() != manifest_member) damaged("it does not begin with a manifest");
     snapshot_ = parse_manifest(read_whole(manifest_member));
 }
@@ -394,8 +524,9 @@ TarReader::~TarReader() = default;
 // The name of the next member, or nothing at the end.
 std::string TarReader::next_member() {
     archive_entry* entry = nullptr;
+    input_->allow(most_about);
     const int result = ::archive_read_next_header(archive_.get(), &entry);
-    if (input_->error != 0) fail(input_->error, "read the snapshot");
+    input_->check();
     if (result == ARCHIVE_EOF) return {};
     if (result != ARCHIVE_OK) damaged("it is no tar file, or ends too early");
     const char* const name = ::archive_entry_pathname(entry);
@@ -414,10 +545,11 @@ bool TarReader::next_block(std::uint64_t& offset, std::span<const std::byte>& da
         const void* start = nullptr;
         std::size_t length = 0;
         la_int64_t place = 0;
+        input_->allow(most_about);
         const int result = ::archive_read_data_block(archive_.get(), &start, &length, &place);
-        if (input_->error != 0) fail(input_->error, "read the snapshot");
+        input_->check();
         if (result == ARCHIVE_EOF) return false;
-        if (result != ARCHIVE_OK) damaged("it ends too early, or its compressed data is damaged");
+        if (result != ARCHIVE_OK) damaged("it ends too early");
         if (length == 0) continue;
         offset = static_cast<std::uint64_t>(place);
         if (place < 0 || offset > size_ || length > size_ - offset)
@@ -472,9 +604,10 @@ void TarReader::read_messages(Kind kind, std::size_t index, Receiver& to) {
     const auto name = member_name(snapshot_, kind, index);
     const std::uint64_t count =
         kind == Kind::msg ? snapshot_.msg[index].messages : *snapshot_.mq[index].messages;
-    // POSIX: as much as the queue takes. System V: there is no limit but an int's.
-    const std::uint64_t longest =
-        kind == Kind::mq ? *snapshot_.mq[index].message_size : std::uint64_t{std::numeric_limits<int>::max()};
+    // POSIX: as much as the queue takes. System V: what there is in all, or may have been a moment later.
+    const std::uint64_t longest = kind == Kind::mq  ? *snapshot_.mq[index].message_size
+                                  : !snapshot_.live ? std::min(snapshot_.msg[index].bytes, longest_message)
+                                                    : longest_message;
     const std::int64_t lowest = kind == Kind::mq ? 0 : 1;
     const std::int64_t highest = kind == Kind::mq ? 32767 : std::numeric_limits<long>::max();
     Summing sum;
@@ -541,6 +674,7 @@ std::uint64_t TarReader::feed(Receiver& to, const ProgressFunction& progress) {
         damaged("its list of checksums is not complete");
     }
     if (!next_member().empty()) damaged("something comes after its end");
+    input_->finish(static_cast<std::uint64_t>(::archive_filter_bytes(archive_.get(), 0)));
     to.end(end);
     return contents_;
 }

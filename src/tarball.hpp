@@ -46,6 +46,7 @@ private:
     class Sum;
     void begin_member(const std::string& name, std::uint64_t size, std::span<const Extent> extents);
     void put(std::span<const std::byte> data);
+    void skip(std::uint64_t length);
     void finish_member();
     void whole_member(const std::string& name, const std::string& text);
 

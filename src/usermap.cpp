@@ -86,6 +86,17 @@ const char* write_user_map(const UserMap& map) noexcept {
     return nullptr;
 }
 
+const char* write_user_map(const UserMap& map, pid_t pid) noexcept {
+    const std::pair<const char*, const char*> files[] = {
+        {"setgroups", "deny"}, {"uid_map", map.user}, {"gid_map", map.group}};
+    for (const auto& [file, text] : files) {
+        char path[64];
+        std::snprintf(path, sizeof path, "/proc/%d/%s", pid, file);
+        if (!write_text(path, text)) return file;
+    }
+    return nullptr;
+}
+
 std::string user_map_hint(int number) {
     switch (number) {
     case ENOENT: return "is /proc mounted?";

@@ -29,6 +29,10 @@ UserMap make_user_map(uid_t user_inside, uid_t user_outside, gid_t group_inside,
 /// @return null, or the path of the file that could not be written, with errno
 const char* write_user_map(const UserMap& map) noexcept;
 
+/// The same for another process, which has to be there until this returns. Needs root of the user namespace above.
+/// @return null, or the name of the file in /proc/PID that could not be written, with errno
+const char* write_user_map(const UserMap& map, pid_t pid) noexcept;
+
 /// What to do when the system refused to make a namespace with errno @p number: names the setting or the
 /// module.
 /// @p flags which were asked for, as clone(2) has them. Where a limit on their number is reached, each is tried once

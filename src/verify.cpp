@@ -9,8 +9,10 @@
 #include <ipcns/verify.hpp>
 
 #include "agent.hpp"
+#include "containers.hpp"
 #include "errand.hpp"
 #include "error.hpp"
+#include "packets.hpp"
 #include "programs.hpp"
 #include "usermap.hpp"
 #include "verdict.hpp"
@@ -75,7 +77,7 @@ public:
     Reply call(const Request& request, int cancel, int along = -1, Fd* back = nullptr,
                int patience = step_ms) {
         if (!socket_) return lost("an agent is gone");
-        if (!agent::send(socket_.get(), &request, sizeof request, along))
+        if (!send_message(socket_.get(), &request, sizeof request, std::span(&along, along >= 0 ? 1 : 0)))
             return give_up("an agent has ended");
         using Clock = std::chrono::steady_clock;
         const auto end = Clock::now() + std::chrono::milliseconds(patience);
@@ -90,8 +92,14 @@ public:
             fail(ECANCELED, "verify");
         }
         Reply reply{};
-        if (!agent::receive(socket_.get(), &reply, sizeof reply, back, &pid_, &user_))
+        struct ucred sender {
+            pid_, user_, 0
+        };
+        if (!receive_message(socket_.get(), &reply, sizeof reply, std::span(back, back != nullptr ? 1 : 0),
+                             &sender))
             return give_up("an agent has ended");
+        pid_ = sender.pid;
+        user_ = sender.uid;
         if (reply.order != request.order) return give_up("an agent answers what it was not asked");
         return reply;
     }
@@ -462,6 +470,12 @@ Side Side::fresh(LaunchOptions options) {
 Side Side::of(const Target& target) {
     Side side;
     side.text_ = escape(target.text());
+    if (target.kind == Target::Kind::oci) {
+        ContainerProcess container = find_container(target.container);
+        side.process_ = std::move(container.process);
+        side.pid_ = container.pid;
+        return side;
+    }
     if (target.kind != Target::Kind::pid) {
         side.place_ = resolve(target);
         return side;

@@ -27,6 +27,7 @@
 #include <atomic>
 #include <charconv>
 #include <condition_variable>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -159,6 +160,9 @@ private:
     Fd file_;
 };
 
+// A 32-bit program has no addresses from here on.
+constexpr std::uint64_t narrow_end = std::uint64_t{1} << 32;
+
 // Which table the number counts in; null for one that is not known here.
 const Entry* entry_of(const State& state, Memory& memory) {
     for (const Entry& entry : entries) {
@@ -167,8 +171,7 @@ const Entry* entry_of(const State& state, Memory& memory) {
         if (memory.read(state.next - length, std::span(before).first(length))) {
             if (std::memcmp(before.data(), entry.instruction.data(), length) == 0) return &entry;
         } else {
-            // No leave to read it. A 32-bit program has no addresses up there.
-            constexpr std::uint64_t narrow_end = std::uint64_t{1} << 32;
+            // No leave to read it.
             return state.stack >= narrow_end && state.next >= narrow_end ? &entries[0] : nullptr;
         }
     }
@@ -277,7 +280,34 @@ bool decode(Call call, bool narrow, const Arguments& arguments, Memory& memory, 
     return false;
 }
 
+// Cheap tests, that almost every thread fails: it sleeps in something else.
+template <class Matters>
+bool is_possible(std::optional<Call> call, const State& state, Matters matters) {
+    return call && ((*call != Call::futex && *call != Call::restart) ||
+                    (waits_for_word(state.arguments) && matters(state.arguments[0])));
+}
+
+template <class Matters>
+bool is_possible(const State& state, Matters matters) {
+    return std::any_of(std::begin(entries), std::end(entries), [&](const Entry& entry) {
+        return is_possible(find(entry.numbers, state.number), state, matters);
+    });
+}
+
 } // namespace
+
+bool may_be_blocked(int folder, const char* thread) {
+    std::array<char, 64> path;
+    std::snprintf(path.data(), path.size(), "%s/syscall", thread);
+    const Fd file(::openat(folder, path.data(), O_RDONLY | O_CLOEXEC));
+    Text text;
+    if (!file || read_again(file.get(), text).empty()) return errno != ENOENT && errno != ESRCH;
+    const auto state = parse(text.data());
+    if (!state) return false;
+    // The numbers of 32-bit programs are not all known here.
+    const bool may_be_narrow = state->stack < narrow_end && state->next < narrow_end;
+    return may_be_narrow || is_possible(*state, [](std::uint64_t) { return true; });
+}
 
 Answer read(int process, const char* thread, const std::function<bool(std::uint64_t)>& matters,
             Blocked& blocked) {
@@ -289,20 +319,13 @@ Answer read(int process, const char* thread, const std::function<bool(std::uint6
     const auto state = parse(text.data());
     if (!state) return Answer::no;
 
-    // Cheap tests first: almost every thread sleeps in something else.
-    const auto possible = [&](std::optional<Call> call) {
-        return call && ((call != Call::futex && call != Call::restart) ||
-                        (waits_for_word(state->arguments) && matters(state->arguments[0])));
-    };
-    if (std::none_of(std::begin(entries), std::end(entries),
-                     [&](const Entry& entry) { return possible(find(entry.numbers, state->number)); }))
-        return Answer::no;
+    if (!is_possible(*state, matters)) return Answer::no;
 
     Memory memory(process, thread);
     const Entry* entry = entry_of(*state, memory);
     if (entry == nullptr) return Answer::no;
     auto call = find(entry->numbers, state->number);
-    if (!possible(call)) return Answer::no;
+    if (!is_possible(call, *state, matters)) return Answer::no;
     Arguments arguments = state->arguments;
     if (call == Call::multiplex) call = demultiplex(arguments, memory);
     if (!call || !decode(*call, entry->narrow, arguments, memory, blocked)) return Answer::no;

@@ -28,6 +28,10 @@ enum class Answer { blocked, no, denied };
 Answer read(int process, const char* thread, const std::function<bool(std::uint64_t)>& matters,
             Blocked& blocked);
 
+/// Whether a thread may be blocked on any object at all: true also where that cannot be read. One file and nothing else.
+/// @param thread its folder below @p folder: "1234" or "1234/task/1235" below /proc
+bool may_be_blocked(int folder, const char* thread);
+
 /// When a thread last ran, by the clock of the processor on which it did.
 struct LastRun {
     unsigned processor = 0;

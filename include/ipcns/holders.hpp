@@ -110,6 +110,8 @@ struct IPCNS_API HoldersOptions {
     /// /dev/shm in question. Leave out those that hold no object: each descriptor of each process on the system is
     /// compared with them. Empty: System V objects only, and all processes outside the wanted namespaces are passed by.
     std::vector<dev_t> devices;
+    /// Inventory::blocked of just now: no other process is asked what it waits for. Nothing: all are.
+    std::optional<std::vector<pid_t>> blocked;
 };
 
 /// What one pass over /proc found, looked up by object. It does not change any more: any thread may read it.

@@ -48,8 +48,9 @@ struct IPCNS_API InventoryOptions {
     enum class Descriptors { automatic, always, never } descriptors = Descriptors::automatic;
     bool keepers_apart = false; ///< put the keepers of names (registry.hpp) into `keepers`, not `processes`
     bool contents =
-        false;           ///< fill in `contents`: enters every namespace for a moment, on a thread of its own
-    bool details = true; ///< fill in `first`
+        false;            ///< fill in `contents`: enters every namespace for a moment, on a thread of its own
+    bool details = true;  ///< fill in `first`
+    bool blocked = false; ///< fill in `blocked`: a file for each thread
 };
 
 /// A list of all IPC namespaces that the caller can see, made in one pass over /proc. What vanishes meanwhile
@@ -58,6 +59,9 @@ struct IPCNS_API Inventory {
     std::vector<InventoryEntry> entries; ///< in ascending order of inode
     std::size_t unseen = 0;              ///< processes that the caller may not look at
     bool descriptors_searched = false;
+    /// When asked for, in ascending order: processes with a thread in a system call that may be waiting for an object
+    /// (see HolderIndex), and those of which that could not be read. All others wait for none.
+    std::vector<pid_t> blocked;
     std::map<ino_t, pid_t>
         mount_namespaces; ///< those that were seen, by number, and the lowest process in each
 

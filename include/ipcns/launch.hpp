@@ -130,6 +130,15 @@ private:
 /// @throws as launch; by then the process may already have moved into other namespaces, so it should end.
 [[noreturn]] IPCNS_API void replace(const LaunchOptions& options);
 
+/// Moves the calling process into a place for good, as replace() does before it executes the program: into the IPC namespace,
+/// and into a mount namespace of its own (Linux 5.2) with the place's /dev/shm and its queues on /dev/mqueue, where the place
+/// has a /dev/shm and there is such a folder. What the host mounts later is seen there, too. Only in a process of one thread.
+///
+/// With CAP_SYS_ADMIN users, groups and capabilities stay what they are; without, the process joins the user namespace
+/// that owns the place, where that is its own.
+/// @throws Error as launch; by then the process may be half inside, so it should not do the work that it wanted to do there.
+IPCNS_API void enter(const Place& place);
+
 /// The manners of a shell's child: for a process whose only work is to be the parent of one program.
 ///
 /// From construction to destruction every signal that can be passed on is blocked in the calling thread, and

@@ -218,12 +218,6 @@ enum class QueueProbe {
 /// @throws UsageError when it is no name for a queue; Error as list_posix_queues()
 [[nodiscard]] IPCNS_API std::optional<PosixQueueRecord> find_posix_queue(int folder, const std::string& name);
 
-/// Opens a queue for reading its messages, without waiting (O_NONBLOCK). Closing it has the calling process registered with
-/// that queue no longer, see list_posix_queues().
-/// @throws UsageError when it is no name for a queue
-/// @throws Error ENOENT, EACCES
-[[nodiscard]] IPCNS_API Fd open_posix_queue(int folder, const std::string& name);
-
 /// Everything in a /dev/shm. Follows no link, crosses no mount, blocks on nothing, opens nothing but files
 /// that look like a semaphore, and reads 32 bytes of these.
 ///

@@ -36,23 +36,37 @@ struct IPCNS_API Place {
 /// Finds the namespace that @p target means. A name is looked up in the caller's own registry, then in the
 /// system's. For a pid the place has that process's /dev/shm; for an inode or a path that of the name
 /// registered for the same namespace, else that of one of its processes, else none; for `self` none (the
-/// caller's is the right one).
+/// caller's is the right one). A job's name without a node is also that of the only node of this host that has it.
 /// @throws Error ENOENT, ESRCH, EACCES as the members of Namespace.
 [[nodiscard]] IPCNS_API Place resolve(const Target& target);
 
 /// As resolve(), when the /dev/shm is of no interest: cheaper, and needs fewer rights.
 [[nodiscard]] IPCNS_API Namespace resolve_namespace(const Target& target);
 
+/// An ordinary user, as root knows him.
+struct IPCNS_API Owner {
+    uid_t user = 0;
+    gid_t group = 0;
+};
+
 /// How a named namespace is made.
 struct IPCNS_API CreateOptions {
     std::optional<std::uint64_t> shm_size; ///< bytes of its /dev/shm; default: as large as the host's
     std::vector<Limit> limits;             ///< set before the name appears
+    /// With Holding::mounts: a name that root makes for somebody else. He finds and enters it, nobody else but root
+    /// does, and root alone takes it away. The namespace is made by Namespace::create_for(), or where this system forbids user
+    /// namespaces to him by Namespace::create(): then he finds it and cannot enter. Only such a name may be one of is_job_name().
+    std::optional<Owner> owner = std::nullopt;
+    bool owner_enters = true; ///< false: as if user namespaces were forbidden to him
 };
 
 /// How a name is taken away.
 struct IPCNS_API DeleteOptions {
-    bool kill = false;                     ///< end the processes inside first: SIGTERM, then SIGKILL
-    std::chrono::milliseconds grace{5000}; ///< between the two
+    bool kill = false;                             ///< end the processes inside first: SIGTERM, then SIGKILL
+    std::chrono::milliseconds grace{5000};         ///< between the two
+    std::optional<uid_t> kill_only = std::nullopt; ///< with `kill`: those alone whose effective user this is
+    /// Removes what the namespace holds also when processes are still inside; `inside` of the result says which.
+    bool empty_anyway = false;
 };
 
 /// What an end left and removed: of a name that was deleted, or of a program that ran.
@@ -61,13 +75,17 @@ struct IPCNS_API Leftovers {
     FilesUsage queues; ///< POSIX queues removed
     FilesUsage files;  ///< files of /dev/shm removed
     std::vector<pid_t>
-        inside; ///< processes that are still in the namespace: when there are any, nothing was removed
+        inside; ///< processes that are still in the namespace: when there are any, nothing was removed,
+                ///< unless DeleteOptions::empty_anyway asked for it
 
     /// True when there was nothing to remove.
     [[nodiscard]] bool empty() const noexcept {
         return sysv.objects() == 0 && queues.files == 0 && files.files == 0;
     }
 };
+
+/// "1 shared memory segment (64M), 2 POSIX queues", or "nothing".
+[[nodiscard]] IPCNS_API std::string describe(const Leftovers& left);
 
 /// True when the /dev/shm of a place is known and is not that of process 1, so that what lies in it belongs to the
 /// place.
@@ -123,7 +141,7 @@ public:
     void prepare() const;
 
     /// Makes a new namespace of this name.
-    /// @throws UsageError for a bad name; Error EEXIST when the name is taken, else what Namespace::create
+    /// @throws UsageError for a bad name, and for an owner with Holding::keeper; Error EEXIST when the name is taken, else what Namespace::create
     /// throws
     void create(std::string_view name, const CreateOptions& options = {}) const;
 
@@ -139,10 +157,10 @@ public:
     /// @throws as create
     [[nodiscard]] Draft draft(std::string_view name, const CreateOptions& options = {}) const;
     /// The place of this name.
-    /// @throws Error ENOENT
+    /// @throws Error ENOENT, and EACCES when it was made for somebody else
     [[nodiscard]] Place open(std::string_view name) const;
 
-    /// Every name in it, sorted. Those whose namespace is gone are left out.
+    /// Every name in it, sorted. Those whose namespace is gone are left out, and those made for somebody else.
     [[nodiscard]] std::vector<RegisteredName> list() const;
 
     /// Takes the name away at once. If nobody is inside, removes the objects too, but not those of an

@@ -85,7 +85,9 @@ struct IPCNS_API SaveOptions {
     std::optional<std::chrono::nanoseconds> max_pause;
     /// Compress with zstd at this level: 1 (fast) to 19 (small). Not for clone_namespace().
     std::optional<int> zstd;
-    /// Without BPF (see messages.hpp): read POSIX queues by receiving their messages and sending them back.
+    /// Where there is no BPF (see messages.hpp): read POSIX queues by receiving their messages and sending them back. Not
+    /// with `live`. What was taken is in a journal in the folder of Registry::of_caller() until it is back: see
+    /// recover_drained(). A queue with somebody registered to be told of messages can't be read so.
     bool drain = false;
     ProgressFunction progress;
 };
@@ -113,6 +115,11 @@ IPCNS_API SaveReport save(const Place& place, int output, const SaveOptions& opt
 /// replaced. What is no regular file (a FIFO, /dev/null) is written to.
 IPCNS_API SaveReport save(const Place& place, const std::filesystem::path& file,
                           const SaveOptions& options = {});
+
+/// Puts back what a save with SaveOptions::drain had taken out of queues when its process was killed. To be called before
+/// the next save; costs the reading of a folder when there is nothing to do.
+/// @return what was done or could not be, for a person; escaped
+IPCNS_API std::vector<std::string> recover_drained(const Registry& registry);
 
 /// What is in a snapshot: reads its beginning.
 /// @throws Error EINVAL, EBADMSG when it is none, or a damaged one, ENOTSUP when it is of a newer version
@@ -143,7 +150,8 @@ struct IPCNS_API RestoreReport {
 /// stays of it.
 ///
 /// The file may come from a stranger: nothing in it is believed before it is checked, and no path is taken from it.
-/// @param input read from where it stands; a pipe will do
+/// @param input read from where it stands, to its end; a pipe will do
+/// @param name  empty: the one it was saved under
 /// @throws Error EEXIST when the name is taken; EINVAL, EBADMSG, ENOTSUP as read_snapshot(); ENOMEM when there is not enough
 ///         memory for it; EPERM where the caller may not choose ids (CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN in the user
 ///         namespace that owns the new one, which whoever made it has), owners or limits

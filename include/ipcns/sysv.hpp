@@ -177,9 +177,12 @@ enum class SegmentMemory { skip, read };
 /// semaphore (GETPID, GETNCNT, GETZCNT) right after. Needs read permission, or CAP_IPC_OWNER.
 /// @throws Error EACCES; EINVAL or EIDRM when there is no such set (any more)
 [[nodiscard]] IPCNS_API std::vector<SemaphoreState> read_semaphores(SemaphoreSetId id);
+/// Whether to ask for those who wait, too: two system calls of three. The numbers stay 0 when not.
+enum class SemaphoreWaiters { skip, read };
 /// The same for a set that was just listed: a system call less.
 /// @throws Error EIDRM or EINVAL also when another set of another size has its id by now
-[[nodiscard]] IPCNS_API std::vector<SemaphoreState> read_semaphores(const SemaphoreSetRecord& set);
+[[nodiscard]] IPCNS_API std::vector<SemaphoreState> read_semaphores(
+    const SemaphoreSetRecord& set, SemaphoreWaiters waiters = SemaphoreWaiters::read);
 /// The values alone, all of one moment (GETALL): one system call.
 /// @throws as read_semaphores()
 [[nodiscard]] IPCNS_API std::vector<unsigned short> read_semaphore_values(const SemaphoreSetRecord& set);

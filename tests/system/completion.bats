@@ -112,6 +112,22 @@ name_to_complete() {
     expect_line "ipcns pids @$number " bash_line "ipcns pids @$number"
 }
 
+# bats test_tags=root
+@test "bash, zsh, fish: names of jobs" {
+    need expect zsh fish
+    # The folder of a name is all that is looked at.
+    name=slurm:4242$RANDOM@$RANDOM
+    # shellcheck disable=SC2154 # common.bash's
+    printf '%s\n' "$name" >>"$names_file"
+    ipcns create "$(unique_name)"
+    mkdir "/run/ipcns/$name"
+    expect_line "ipcns exec $name " bash_line "ipcns exec ${name%??}"
+    expect_line "ipcns show $name " bash_line "ipcns show ${name%??}"
+    expect_line "ipcns exec $name " zsh_line "ipcns exec ${name%??}"
+    expect_line "ipcns show $name " zsh_line "ipcns show ${name%??}"
+    fish_words 'ipcns exec slurm:' | grep -qx "$name"
+}
+
 @test "bash: targets and files of snapshots" {
     need expect
     name_to_complete
@@ -197,3 +213,40 @@ name_to_complete() {
     expect_line 'dircolors' fish_words 'ipcns run -v -- dircolor'
     expect_line 'an-argument' fish_words 'ipcns exec db -- cat an-a'
 }
+
+@test "containers, in each shell that is there" {
+    need expect
+    start=tab$RANDOM
+    mkdir -p "$XDG_RUNTIME_DIR/crun/$start-a" "$XDG_RUNTIME_DIR/docker/runtime-runc/moby/$start-b"
+    expect_line "ipcns exec oci:$start-a " bash_line "ipcns exec oci:$start-a"
+    expect_line "ipcns diff self oci:$start-b " bash_line "ipcns diff self oci:$start-b"
+    expect_line "ipcns show oci:$start-" bash_line "ipcns show oci:$start"
+    expect_line 'ipcns pids oci:' bash_line 'ipcns pids oc'
+    if command -v zsh >/dev/null; then
+        expect_line "ipcns exec oci:$start-a " zsh_line "ipcns exec oci:$start-a"
+        expect_line "ipcns show oci:$start-" zsh_line "ipcns show oci:$start"
+        expect_line 'ipcns pids oci:' zsh_line 'ipcns pids oci'
+    fi
+    if command -v fish >/dev/null; then
+        expect_line "oci:$start-a"$'\n'"oci:$start-b" fish_words "ipcns exec oci:$start"
+        expect_line 'oci:' fish_words 'ipcns pids oc'
+    fi
+}
+
+@test "objects of a container" {
+    need expect
+    is_root || need_userns
+    start=tab$RANDOM
+    in_background "$IPCNS" run -- sh -c 'ipcmk -Q && exec sleep 1000'
+    wait_until 10 sleeps $!
+    # What crun writes; the program is the command's child.
+    child=$(pgrep -P $! sleep)
+    mkdir -p "$XDG_RUNTIME_DIR/crun/$start"
+    printf '{"pid": %s, "process-start-time": %s}\n' "$child" "$(sed 's/.*) //' "/proc/$child/stat" | cut -d ' ' -f 20)" \
+        >"$XDG_RUNTIME_DIR/crun/$start/status"
+    expect_line "ipcns show oci:$start msg:0 " bash_line "ipcns show oci:$start msg:"
+    if command -v zsh >/dev/null; then expect_line "ipcns show oci:$start msg:0 " zsh_line "ipcns show oci:$start msg:"; fi
+    if command -v fish >/dev/null; then expect_line 'msg:0' fish_words "ipcns show oci:$start msg:"; fi
+}
+
+sleeps() { [[ -n $(pgrep -P "$1" -x sleep) ]]; } # PARENT

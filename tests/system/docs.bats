@@ -227,7 +227,7 @@ print("\n".join(keys or value))')
 
 @test "links and paths in the documents lead somewhere" {
     # shellcheck disable=SC2016 # the quotes of the document
-    local path_in_quotes='`\K(src|include|cli|docs|man|completions|scripts|examples|tests)/[A-Za-z0-9_./-]*(?=`)'
+    local path_in_quotes='`\K(src|include|cli|docs|man|completions|scripts|examples|tests|integrations)/[A-Za-z0-9_./-]*(?=`)'
     local missing=0
     for document in "$IPCNS_TREE"/*.md "$IPCNS_TREE"/docs/*.md; do
         folder=$(dirname "$document")

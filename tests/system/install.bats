@@ -39,6 +39,22 @@ END
 
 teardown() { names_teardown; }
 
+# A program that needs more than the C++ library. What it says depends on this kernel and how ipcns was built.
+write_reader() {
+    cat >reader.cpp <<'END'
+#include <ipcns/messages.hpp>
+#include <cstdio>
+int main() {
+    try {
+        const ipcns::MessageReader reader;
+        std::printf("%s\n", "it can be read");
+    } catch (const ipcns::Error& error) {
+        std::printf("%s\n", error.what());
+    }
+}
+END
+}
+
 counts() { # PROGRAM
     run -0 "$@"
     [[ $output =~ ^'namespace '[0-9]+': 1 segment; here: 0 more'$ ]]
@@ -87,11 +103,45 @@ END
     expect_output mine
 }
 
+
+@test "the second library is found, shared and static, and brings what it needs" {
+    write_reader
+    cat >CMakeLists.txt <<'END'
+cmake_minimum_required(VERSION 3.16)
+project(mine CXX)
+find_package(ipcns REQUIRED)
+foreach(kind state state_static)
+    add_executable(${kind} reader.cpp)
+    target_link_libraries(${kind} PRIVATE ipcns::${kind})
+endforeach()
+END
+    cmake -G Ninja -S . -B build -D CMAKE_PREFIX_PATH="$prefix"
+    cmake --build build
+    export PKG_CONFIG_PATH
+    PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name ipcns-state.pc)")
+    # shellcheck disable=SC2046 # words
+    g++ -std=c++20 reader.cpp $(pkg-config --cflags --libs ipcns-state) -o shared
+    # shellcheck disable=SC2046
+    g++ -std=c++20 -static reader.cpp $(pkg-config --static --cflags --libs ipcns-state) -o static
+    LD_LIBRARY_PATH=$(pkg-config --variable=libdir ipcns-state)
+    export LD_LIBRARY_PATH
+    for program in build/state build/state_static ./shared ./static; do
+        run -0 $program
+        [[ $output == 'it can be read' || $output == 'read the messages of POSIX queues: '* ]]
+        expect_equal "$output" "${first=$output}"
+    done
+    ldd ./shared | grep -F "$prefix/"
+}
+
 @test "the command works where it was put, its helpers and its manual page too" {
     run -0 "$prefix/bin/ipcns" run -- echo works
     expect_output works
     run -0 "$prefix/bin/ipcns" list -q -n -o NAME
     [[ -s $prefix/share/man/man1/ipcns-run.1 && -s $prefix/share/man/man5/ipcns-snapshot.5 ]]
+    # What is for other programs to call and to read.
+    "$prefix/libexec/ipcns/ipcns-oci-hook" --help
+    [[ -s $prefix/share/man/man8/ipcns-oci-hook.8 ]]
+    grep -qE '"path": "/.*/ipcns-oci-hook"' "$prefix/share/containers/oci/hooks.d/ipcns-oci-hook.json"
     as_somebody_else unshare --user true || skip 'user namespaces are not allowed'
     rm -r "${open:?}/bin" "$open/libexec"
     as_somebody_else "$prefix/bin/ipcns" create mine

@@ -93,22 +93,24 @@ need_mq() {
     jq -e '.messages == [] and .one_moment' <<<"$output"
 }
 
-@test "a queue that may not be read, and one that is not there" {
-    is_root && skip 'root may read all'
+@test "an object that is not there" {
+    for object in msg:9 msg:0x9 sem:1 shm:2 mq:/none psem:/none pshm:/none; do
+        run --separate-stderr ipcns peek "$name" $object
+        expect_status 1
+        expect_error "peek at $object: there is no such object"
+    done
+}
+
+# bats test_tags=user
+@test "a queue that may not be read" {
     inside perl -e 'msgget(0x77, 01200) // die'
     run --separate-stderr ipcns exec "$name" -- "$IPCNS" peek self msg:0x77
     expect_status 1
     expect_error 'read permission'
-    run --separate-stderr ipcns peek "$name" msg:9
-    expect_status 1
-    expect_error 'msg:9'
-    run --separate-stderr ipcns peek "$name" mq:/none
-    expect_status 1
-    expect_error 'mq:/none'
 }
 
+# bats test_tags=user
 @test "an ordinary user peeks at his own System V queue, and is told what a POSIX queue takes" {
-    is_root && skip 'is about an ordinary user'
     inside ipcmk -Q >made
     send 0 3 mine
     run -0 ipcns peek "$name" msg:0 -n -o TYPE,TEXT

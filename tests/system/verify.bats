@@ -597,7 +597,7 @@ assert "psem, pshm (closed by `run`)" in value["summary"], value["summary"]
 
 @test "wrong usage is told, with the word that was meant" {
     for words in '--expect loopbak' '--only msgg' '--expect ,' '--run-options --strct' '--run-options --name=x' \
-        '--run-options true' '--run-options "x' '--run-options --strict self self' 'no/such' '--only'; do
+        '--run-options true' '--run-options --exec' '--run-options --wait' '--run-options -v' '--run-options "x' '--run-options --strict self self' 'no/such' '--only'; do
         read -ra arguments <<<"$words"
         run --separate-stderr ipcns verify "${arguments[@]}"
         expect_status 2

@@ -389,6 +389,40 @@ TEST_F(Inventories, DetailsWhenAskedFor) {
     EXPECT_EQ(entry_of(link, options).value().processes, Pids{process.pid()});
 }
 
+TEST_F(Inventories, WhoMayBeBlocked) {
+    const int id = ::semget(IPC_PRIVATE, 1, IPC_CREAT | 0600);
+    ASSERT_GE(id, 0);
+    const auto decrease = [id] {
+        struct sembuf operation {
+            0, -1, 0
+        };
+        (void)::semop(id, &operation, 1);
+    };
+    const Waiting idle([] {});
+    const Waiting with_thread([&] { std::thread(decrease).detach(); });
+    const Program blocked("/bin/sleep", {"sleep", "1000"}, [] {});
+    const pid_t waits = ::fork();
+    if (waits == 0) {
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        decrease();
+        ::_exit(0);
+    }
+    for (int i = 0; i < 5000 && ::semctl(id, 0, GETNCNT) != 2; ++i) ::usleep(1000);
+    EXPECT_EQ(::semctl(id, 0, GETNCNT), 2);
+    InventoryOptions options;
+    EXPECT_EQ(Inventory::take(options).blocked, Pids()) << "nobody asked";
+    options.blocked = true;
+    const Pids found = Inventory::take(options).blocked;
+    EXPECT_TRUE(std::is_sorted(found.begin(), found.end()));
+    const auto has = [&](pid_t pid) { return std::binary_search(found.begin(), found.end(), pid); };
+    EXPECT_TRUE(has(waits));
+    EXPECT_TRUE(has(with_thread.pid())) << "another thread than the main one";
+    EXPECT_FALSE(has(idle.pid()));
+    EXPECT_FALSE(has(blocked.pid())) << "it sleeps, but for nobody";
+    EXPECT_EQ(::semctl(id, 0, IPC_RMID), 0);
+    (void)::waitpid(waits, nullptr, 0);
+}
+
 TEST_F(Inventories, KeepersApart) {
     const TempFolder folder;
     std::filesystem::create_symlink("/bin/sleep", folder / "ipcns-keeper");

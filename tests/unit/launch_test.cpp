@@ -1117,6 +1117,37 @@ TEST_P(LaunchIntoPlace, ReplaceEntersIt) {
     EXPECT_EQ(forked.wait(), 0);
 }
 
+TEST_P(LaunchIntoPlace, EnterMovesTheCallingProcess) {
+    const OwnRegistry names(GetParam());
+    names->create("place");
+    const Place place = names->open("place");
+    const Surroundings before = Surroundings::now();
+    const uid_t user = ::geteuid();
+    const std::string mounts = own_namespace("mnt");
+    EXPECT_EQ(in_fork([&] {
+                  enter(place);
+                  EXPECT_EQ(own_ipc_link(), link_with(place.ipc.id().inode));
+                  EXPECT_NE(own_namespace("mnt"), mounts);
+                  EXPECT_EQ(write_file("/dev/shm/inside", "x"), 0);
+                  EXPECT_EQ(::geteuid(), user);
+                  return ::testing::Test::HasFailure() ? 1 : 0;
+              }),
+              0);
+    EXPECT_EQ(::faccessat(place.shm.get(), "inside", F_OK, 0), 0);
+    EXPECT_NE(::access("/dev/shm/inside", F_OK), 0);
+    before.expect_unchanged();
+}
+
+TEST_P(LaunchIntoPlace, EnterSaysWhyNot) {
+    const OwnRegistry names(GetParam());
+    names->create("place");
+    const Place place = names->open("place");
+    (void)names->remove("place");
+    if (GetParam() == Registry::Holding::keeper)
+        GTEST_SKIP() << "a keeper's /dev/shm lives on with the descriptor";
+    EXPECT_EQ(in_fork([&] { return error_of([&] { enter(place); }) == ENOENT ? 0 : 1; }), 0);
+}
+
 TEST_F(Launch, OwnNamespaceAsThePlaceChangesNothing) {
     const Place place = resolve(Target{});
     for (const Isolation isolation : {Isolation::ipc_only, Isolation::six_kinds}) {

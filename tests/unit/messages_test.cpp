@@ -484,6 +484,50 @@ TEST(PosixMessages, InAStormOfMoreThanIsReadAtOnce) {
     });
 }
 
+// One thread takes the oldest message and sends the next one, which gets the memory that was just given back: at any moment
+// there are all of them, or one less.
+TEST(PosixMessages, InAStormOfOneWhoSendsBackWhatHeTakes) {
+    NeedReading();
+    in_new_namespaces([] {
+        const MessageReader reader;
+        constexpr std::uint64_t count = 4;
+        for (const std::size_t size : {std::size_t{100}, std::size_t{6000}}) {
+            Queue queue(count, static_cast<long>(size));
+            std::vector<std::string> texts; // made beforehand, since that takes longer than all the rest
+            for (std::uint64_t number = 0; number < 100; ++number)
+                texts.push_back(numbered('a', number, size));
+            for (std::uint64_t number = 0; number < count; ++number)
+                ASSERT_TRUE(queue.send({0, texts[number]}));
+            std::atomic<bool> over = false;
+            std::thread thread([&] {
+                for (std::uint64_t number = count; !over; ++number) {
+                    (void)queue.receive();
+                    (void)queue.send({0, texts[number % texts.size()]});
+                }
+            });
+            std::size_t moments = 0;
+            for (int i = 0; i < 2000 && !testing::Test::HasFailure(); ++i) {
+                bool one_moment = false;
+                const Messages messages = read_all(reader, queue.get(), one_moment);
+                for (std::size_t n = 0; n < messages.size() && one_moment; ++n) {
+                    const auto number = number_of_text(messages[n].text, 'a');
+                    const auto first = number_of_text(messages[0].text, 'a');
+                    if (number && first) {
+                        EXPECT_EQ(*number, (*first + n) % texts.size());
+                    }
+                }
+                for (const auto& message : messages) (void)number_of_text(message.text, 'a');
+                if (!one_moment) continue;
+                ++moments;
+                EXPECT_TRUE(messages.size() == count || messages.size() == count - 1) << messages.size();
+            }
+            over = true;
+            thread.join();
+            EXPECT_GT(moments, 0U);
+        }
+    });
+}
+
 // ---- System V queues ---------------------------------------------------------------------------------------------
 
 int make_raw_queue() {

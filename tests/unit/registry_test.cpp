@@ -11,6 +11,8 @@
 #include <sys/statfs.h>
 #include <sys/vfs.h>
 
+#include <grp.h>
+
 #include <atomic>
 #include <optional>
 
@@ -497,6 +499,33 @@ TEST_P(RegistryOfEachKind, RemoveWithKillEndsWhoIsInside) {
     EXPECT_NE(ipc_link_of(elsewhere.child().pid()), "");
 }
 
+TEST_P(RegistryOfEachKind, RemoveWithKillEndsOnlyTheseAndMayEmptyAnyway) {
+    const OwnRegistry names(GetParam());
+    names->create("busy");
+    const Place place = names->open("busy");
+    Running running(into(place, self({"sysv", "shm", "/s", "say", "ready", "pause"})));
+    ASSERT_EQ(running.line(), "ready");
+    DeleteOptions options;
+    options.kill = true;
+    options.grace = {};
+    options.kill_only = ::geteuid() + 1;
+    options.empty_anyway = true;
+    const Leftovers removed = names->remove("busy", options);
+    EXPECT_EQ(removed.inside, std::vector<pid_t>{running.child().pid()});
+    EXPECT_EQ(removed.sysv.objects(), 3U);
+    EXPECT_EQ(removed.files.files, 1U);
+    EXPECT_EQ(queues_in(place.ipc), 0);
+    EXPECT_EQ(inode_in(ipc_link_of(running.child().pid())), place.ipc.id().inode) << "it goes on";
+    EXPECT_EQ(names.entries(), Set{});
+    names->create("busy");
+    const Place again = names->open("busy");
+    Running other(into(again, self({"say", "ready", "pause"})));
+    ASSERT_EQ(other.line(), "ready");
+    options.kill_only = ::geteuid();
+    EXPECT_TRUE(names->remove("busy", options).inside.empty());
+    EXPECT_NE(other.wait().signal, 0);
+}
+
 TEST_P(RegistryOfEachKind, OfManyWhoWantTheSameNameOneWins) {
     const OwnRegistry names(GetParam());
     std::atomic<int> made = 0;
@@ -601,6 +630,135 @@ TEST_P(RegistryOfEachKind, FolderThatOthersMayChangeIsRefused) {
     ASSERT_EQ(write_file(folder / "file", ""), 0);
     refused(folder / "file");
     refused(folder / "missing/folder");
+}
+
+// Somebody else's names: root makes them for user 65534, and user 65533 is a stranger.
+
+class RegistryForAnother : public ::testing::Test {
+protected:
+    static constexpr uid_t owner = 65534;
+    static constexpr uid_t stranger = 65533;
+
+    void SetUp() override {
+        NeedRoot();
+        // Others have to come to the folder.
+        std::filesystem::permissions(names->folder().parent_path(), std::filesystem::perms(0755));
+    }
+    static CreateOptions for_owner() {
+        CreateOptions options;
+        options.owner = Owner{owner, owner};
+        return options;
+    }
+    // What a function says as this user, in a process of its own.
+    static int as(uid_t user, const std::function<int()>& function) {
+        return in_fork([&] {
+            if (::setgroups(0, nullptr) != 0 || ::setresgid(user, user, user) != 0 ||
+                ::setresuid(user, user, user) != 0)
+                return 98;
+            ::prctl(PR_SET_DUMPABLE, 1);
+            return function();
+        });
+    }
+    OwnRegistry names{Registry::Holding::mounts};
+};
+
+TEST_F(RegistryForAnother, HeFindsAndEntersIt) {
+    if (!can_make_user_namespaces())
+        GTEST_SKIP() << "this system lets ordinary users make no user namespaces";
+    CreateOptions options = for_owner();
+    options.limits = {Limit::parse("shmmni=77")};
+    options.shm_size = std::uint64_t{1} << 20;
+    names->create("slurm:7", options);
+    EXPECT_EQ(names_in(*names), Strings{"slurm:7"});
+    const Place place = names->open("slurm:7");
+    // Root's processes enter it and stay what they are.
+    EXPECT_EQ(in_fork([&] {
+                  const std::string user = own_namespace("user");
+                  enter(place);
+                  if (::msgget(0x77, IPC_CREAT | 0600) < 0 || own_namespace("user") != user) return 1;
+                  if (read_file("/proc/sys/kernel/shmmni") != "77\n") return 2;
+                  return write_file("/dev/shm/roots", "x");
+              }),
+              0);
+    EXPECT_EQ(as(owner,
+                 [&] {
+                     if (names_in(*names) != Strings{"slurm:7"}) return 1;
+                     const Place found = names->open("slurm:7");
+                     if (found.ipc.id() != place.ipc.id() || queues_in(found.ipc) != 1) return 2;
+                     if (count_contents(found).files.files != 1) return 3;
+                     // He is not root in there: limits are for the host's.
+                     if (found.ipc.call([] { return write_file("/proc/sys/kernel/shmmni", "78"); }) == 0)
+                         return 4;
+                     if (error_of([&] { (void)names->remove("slurm:7"); }) != EPERM) return 5;
+                     // The folder is not his, nor what is mounted in it.
+                     if (write_file(names / "slurm:7/x", "x") == 0) return 6;
+                     LaunchOptions inside =
+                         into(found, shell("id -u; readlink /proc/self/ns/ipc; ls /dev/shm"));
+                     return output_of(inside) == std::to_string(owner) + "\n" +
+                                                     link_with(place.ipc.id().inode) + "\nroots\n"
+                                ? 0
+                                : 7;
+                 }),
+              0);
+    EXPECT_EQ(as(stranger,
+                 [&] {
+                     if (!names->list().empty()) return 1;
+                     if (error_of([&] { (void)names->open("slurm:7"); }) != EACCES) return 2;
+                     if (::access((names / "slurm:7/shm").c_str(), F_OK) == 0) return 3;
+                     if (write_file(names / "slurm:7/shm/x", "x") == 0) return 4;
+                     // Whoever gets a descriptor all the same.
+                     return error_of([&] { (void)count_contents(place); }) == EPERM ? 0 : 5;
+                 }),
+              0);
+    const Leftovers removed = names->remove("slurm:7");
+    EXPECT_EQ(removed.sysv.queues, 1U);
+    EXPECT_EQ(removed.files.files, 1U);
+    EXPECT_EQ(names.entries(), Set{});
+}
+
+TEST_F(RegistryForAnother, WhereHeMayNotMakeUserNamespacesHeFindsItAndCannotEnter) {
+    CreateOptions options = for_owner();
+    options.owner_enters = false;
+    names->create("slurm:8", options);
+    EXPECT_EQ(as(owner,
+                 [&] {
+                     const Place found = names->open("slurm:8");
+                     return error_of([&] { (void)count_contents(found); }) == EPERM ? 0 : 1;
+                 }),
+              0);
+    EXPECT_TRUE(count_contents(names->open("slurm:8")).empty());
+    (void)names->remove("slurm:8");
+}
+
+TEST_F(RegistryForAnother, NamesOfJobsAreMadeForSomebodyElseAlone) {
+    EXPECT_THROW(names->create("slurm:9"), UsageError);
+    EXPECT_THROW(names->attach("slurm:9", resolve(Target{})), UsageError);
+    EXPECT_THROW((void)names->create_leased("slurm:9"), UsageError);
+    EXPECT_THROW(names->create("slurm:", for_owner()), UsageError);
+    const OwnRegistry kept(Registry::Holding::keeper);
+    EXPECT_THROW(kept->create("mine", for_owner()), UsageError);
+    EXPECT_EQ(names.entries(), Set{});
+}
+
+TEST_F(RegistryForAnother, MakingItChangesNothingHere) {
+    const auto dumpable = ::prctl(PR_GET_DUMPABLE);
+    const Surroundings before = Surroundings::now();
+    names->create("slurm:10", for_owner());
+    before.expect_unchanged();
+    EXPECT_EQ(::prctl(PR_GET_DUMPABLE), dumpable);
+    EXPECT_EQ(::geteuid(), 0U);
+    expect_no_children();
+    (void)names->remove("slurm:10");
+}
+
+TEST(Leftovers, Described) {
+    Leftovers left;
+    EXPECT_EQ(describe(left), "nothing");
+    left.sysv.queues = 1;
+    left.sysv.segments = 2;
+    left.sysv.segment_bytes = std::uint64_t{3} << 29;
+    left.files.files = 1;
+    EXPECT_EQ(describe(left), "1 message queue, 2 shared memory segments (1.5G), 1 file in /dev/shm");
 }
 
 TEST(RegistryFolder, IsMadeOnceAsASharedMount) {
@@ -727,6 +885,34 @@ TEST(Resolve, EveryKindOfTarget) {
         resolve_all(Registry::of_caller());
     });
     EXPECT_TRUE(forked.good());
+}
+
+TEST(Resolve, NoLinkLeadsOutOfARoot) {
+    NeedRoot();
+    // A process that made its own /dev/shm a link: what it says is looked up in its root, where a program would find it.
+    const TempFolder root;
+    const std::filesystem::path dev(root / "dev");
+    std::filesystem::create_directories(dev);
+    std::filesystem::create_directories(root / "run/shm");
+    const TempFolder outside;
+    std::filesystem::create_symlink(outside.path(), dev / "shm");
+    const Waiting process([&] {
+        move_into_new_namespaces();
+        if (::chroot(root.path().c_str()) != 0) broken("chroot");
+    });
+    Target target;
+    target.kind = Target::Kind::pid;
+    target.pid = process.pid();
+    EXPECT_FALSE(resolve(target).shm);
+    std::filesystem::remove(dev / "shm");
+    std::filesystem::create_symlink("/run/shm", dev / "shm");
+    const Place place = resolve(target);
+    struct stat theirs {};
+    struct stat expected {};
+    ASSERT_TRUE(place.shm);
+    ASSERT_EQ(::fstat(place.shm.get(), &theirs), 0);
+    ASSERT_EQ(::stat((root / "run/shm").c_str(), &expected), 0);
+    EXPECT_EQ(theirs.st_ino, expected.st_ino);
 }
 
 } // namespace

@@ -157,6 +157,18 @@ inline bool can_make_user_namespaces() {
 /// True when this process may make IPC namespaces in one way or the other.
 inline bool can_make_namespaces() { return ::geteuid() == 0 ? is_root() : can_make_user_namespaces(); }
 
+/// Becomes an ordinary user where it is root. For a child; false when it may not.
+inline bool become_nobody() { return ::geteuid() != 0 || ::setresuid(65534, 65534, 65534) == 0; }
+
+/// True when a child of this process can be an ordinary user, which is tried.
+inline bool can_be_nobody() {
+    static const bool yes = in_fork([] { return become_nobody() ? 0 : 1; }) == 0;
+    return yes;
+}
+
+#define NeedNobody()                   \
+    if (!ipcns::test::can_be_nobody()) \
+    GTEST_SKIP() << "this root may not become an ordinary user (CAP_SETUID)"
 #define NeedRoot() \
     if (!ipcns::test::is_root()) GTEST_SKIP() << "needs root with the right to make namespaces"
 #define NeedOrdinaryUser() \

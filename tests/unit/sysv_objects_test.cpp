@@ -976,6 +976,13 @@ TEST_F(SysvObjects, EverySemaphoreOfASet) {
         EXPECT_EQ(states[2], (SemaphoreState{7, ::getpid(), 0, 1}));
         EXPECT_EQ(states[3], (SemaphoreState{0, ::getpid(), 1, 0}));
         EXPECT_EQ(states[4], (SemaphoreState{2, ::getpid(), 0, 0}));
+        const auto record = find_semaphore_set(SemaphoreSetId{id});
+        ASSERT_TRUE(record.has_value());
+        EXPECT_EQ(read_semaphores(*record), states);
+        const auto without = read_semaphores(*record, SemaphoreWaiters::skip);
+        ASSERT_EQ(without.size(), 5U);
+        EXPECT_EQ(without[0], (SemaphoreState{0, ::getpid(), 0, 0}));
+        EXPECT_EQ(without[2], (SemaphoreState{7, ::getpid(), 0, 0}));
 
         remove(SemaphoreSetId{id}); // wakes the children
         for (const pid_t child : children) ::waitpid(child, nullptr, 0);

@@ -50,6 +50,37 @@ TEST(Target, Names) {
     }
 }
 
+TEST(Target, NamesOfJobs) {
+    const std::string longest_node(255 - "slurm:42@"sv.size(), 'n');
+    for (const std::string& text :
+         {"slurm:42"s, "slurm:0"s, "slurm:42.0"s, "slurm:42.batch"s, "slurm:42.interactive"s,
+          "slurm:42.extern"s, "slurm:42.0.17"s, "slurm:42.batch.0"s, "slurm:42@n1"s,
+          "slurm:42.3@rack-1.site_a"s, "slurm:42.0.1@7"s, "slurm:42@" + longest_node}) {
+        SCOPED_TRACE(text);
+        EXPECT_TRUE(is_job_name(text));
+        // Nobody can give it to something of his own.
+        EXPECT_FALSE(is_name(text));
+        EXPECT_THROW(check_name(text), UsageError);
+        const Target target = Target::parse(text);
+        EXPECT_EQ(target.kind, Kind::name);
+        EXPECT_EQ(target.name, text);
+        EXPECT_EQ(target.text(), text);
+    }
+    for (const std::string& text :
+         {"slurm"s,          "slurm:"s,          "slurm:x"s,        "slurm:-1"s,
+          "slurm:42."s,      "slurm:42.x"s,      "slurm:42.0."s,    "slurm:42.0.x"s,
+          "slurm:42.0.1.2"s, "slurm:42@"s,       "slurm:42@a/b"s,   "slurm:42/.."s,
+          "slurm:../x"s,     "slurm:42.batchx"s, "slurm:42 "s,      " slurm:42"s,
+          "Slurm:42"s,       "slurm:42@a@b"s,    "slurm:42@n1.0/"s, "slurm:42@" + longest_node + "n",
+          "slurm:4\0002"s}) {
+        SCOPED_TRACE(text);
+        EXPECT_FALSE(is_job_name(text));
+        EXPECT_FALSE(is_name(text) && text != "slurm");
+    }
+    EXPECT_NE(refusal("slurm:").find("slurm:"), std::string::npos);
+    refusal("slurm:../x");
+}
+
 TEST(Target, Pids) {
     const std::pair<std::string_view, pid_t> table[] = {
         {"1", 1}, {"1234", 1234}, {"4194304", 4194304}, {"2147483647", std::numeric_limits<pid_t>::max()}};
@@ -99,6 +130,35 @@ TEST(Target, Words) {
     EXPECT_EQ(Target::parse("self").text(), "self");
     EXPECT_EQ(Target::parse("host").text(), "host");
     EXPECT_EQ(Target().kind, Kind::self);
+}
+
+TEST(Target, Containers) {
+    for (const auto id : {"web"sv, "a"sv, "0a3f"sv, "_"sv, "-x"sv, "a.b-c_d+e,f"sv, "self"sv, "POD"sv,
+                          "b52ee02c05a9b4d2d1bb0e7a4d2a1cdd1f3f8de1c1b2a59ce9dd20ec6b5c8d49"sv}) {
+        SCOPED_TRACE(id);
+        const Target target = Target::parse("oci:" + std::string(id));
+        EXPECT_EQ(target.kind, Kind::oci);
+        EXPECT_EQ(target.container, id);
+        EXPECT_EQ(target.text(), "oci:" + std::string(id));
+        EXPECT_TRUE(is_container_id(id));
+    }
+    EXPECT_TRUE(is_container_id(std::string(255, 'x')));
+    for (const auto id : {""sv, "."sv, ".."sv, ".hidden"sv, "a/b"sv, "../x"sv, "/x"sv, "a b"sv, "a:b"sv,
+                          "a\nb"sv, "a\0b"sv, "a*"sv, "a=b"sv, "\xc3\xa4"sv}) {
+        SCOPED_TRACE(testing::PrintToString(std::string(id)));
+        EXPECT_NE(refusal("oci:" + std::string(id)), "");
+        EXPECT_FALSE(is_container_id(id));
+    }
+    EXPECT_NE(refusal("oci:" + std::string(256, 'x')), "");
+    EXPECT_NE(refusal("OCI:web"), "");
+    EXPECT_EQ(Target::parse("oci").kind, Kind::name);
+}
+
+TEST(Target, MeansAProcessOrNot) {
+    for (const auto text : {"1234"sv, "self"sv, "host"sv, "oci:web"sv})
+        EXPECT_TRUE(Target::parse(text).is_process()) << text;
+    for (const auto text : {"db"sv, "/proc/1/ns/ipc"sv, "@4026532177"sv})
+        EXPECT_FALSE(Target::parse(text).is_process()) << text;
 }
 
 TEST(Target, Malformed) {
