@@ -78,7 +78,7 @@ name_to_complete() {
     expect_line 'ipcns help monitor ' bash_line 'ipcns help mo'
     expect_line 'ipcns list --noheadings ' bash_line 'ipcns list --no'
     expect_line 'ipcns delete --all --kill ' bash_line 'ipcns delete --all --k'
-    expect_line 'ipcns attach clear create delete diff exec help identify limits list make monitor pids remove run show verify ' bash_all 'ipcns '
+    expect_line 'ipcns attach clear create delete diff exec help identify limits list make monitor peek pids remove run show verify ' bash_all 'ipcns '
 }
 
 @test "bash: channels, in a list" {
@@ -107,6 +107,9 @@ name_to_complete() {
     expect_line "ipcns clear --yes $name " bash_line "ipcns clear --yes $start"
     expect_line "ipcns exec host " bash_line "ipcns exec ho"
     expect_line "ipcns attach other $name " bash_line "ipcns attach other $start"
+    ipcns make "$name" shm --size 1 >made
+    expect_line "ipcns peek $name shm:0 " bash_line "ipcns peek $name shm:"
+    expect_line "ipcns peek $name psem:/" bash_line "ipcns peek $name pse"
     number=$(ipcns exec "$name" -- readlink /proc/self/ns/ipc | tr -dc 0-9)
     # The whole number: others make namespaces with numbers near it.
     expect_line "ipcns pids @$number " bash_line "ipcns pids @$number"
@@ -152,6 +155,8 @@ name_to_complete() {
     expect_line "ipcns exec $name " zsh_line "ipcns exec $start"
     expect_line "ipcns diff self $name " zsh_line "ipcns diff self $start"
     expect_line "ipcns delete $name " zsh_line "ipcns delete $start"
+    ipcns make "$name" shm --size 1 >made
+    expect_line "ipcns peek $name shm:0 " zsh_line "ipcns peek $name shm:"
     expect_line 'ipcns run -v -- dircolors ' zsh_line 'ipcns run -v -- dircolor'
     expect_line 'ipcns exec db -- cat an-argument ' zsh_line 'ipcns exec db -- cat an-a'
 }
@@ -169,6 +174,8 @@ name_to_complete() {
     expect_line "$name" fish_words "ipcns exec $start"
     expect_line "$name" fish_words "ipcns diff self $start"
     expect_line "$name" fish_words "ipcns delete $start"
+    ipcns make "$name" shm --size 1 >made
+    expect_line 'shm:0' fish_words "ipcns peek $name shm:"
     expect_line 'dircolors' fish_words 'ipcns run -v -- dircolor'
     expect_line 'an-argument' fish_words 'ipcns exec db -- cat an-a'
 }
