@@ -107,6 +107,9 @@ name_to_complete() {
     expect_line "ipcns clear --yes $name " bash_line "ipcns clear --yes $start"
     expect_line "ipcns exec host " bash_line "ipcns exec ho"
     expect_line "ipcns attach other $name " bash_line "ipcns attach other $start"
+    ipcns make "$name" shm --size 1 >made
+    expect_line "ipcns peek $name shm:0 " bash_line "ipcns peek $name shm:"
+    expect_line "ipcns peek $name psem:/" bash_line "ipcns peek $name pse"
     number=$(ipcns exec "$name" -- readlink /proc/self/ns/ipc | tr -dc 0-9)
     # The whole number: others make namespaces with numbers near it.
     expect_line "ipcns pids @$number " bash_line "ipcns pids @$number"
@@ -187,6 +190,8 @@ name_to_complete() {
     expect_line 'ipcns save db a.snapshot ' zsh_line 'ipcns save db a.sn'
     expect_line 'ipcns restore a.snapshot ' zsh_line 'ipcns restore a.sn'
     expect_line "ipcns clone $name " zsh_line "ipcns clone $start"
+    ipcns make "$name" shm --size 1 >made
+    expect_line "ipcns peek $name shm:0 " zsh_line "ipcns peek $name shm:"
     expect_line 'ipcns run -v -- dircolors ' zsh_line 'ipcns run -v -- dircolor'
     expect_line 'ipcns exec db -- cat an-argument ' zsh_line 'ipcns exec db -- cat an-a'
 }
@@ -210,6 +215,8 @@ name_to_complete() {
     expect_line 'a.snapshot' fish_words 'ipcns restore a.sn'
     expect_line "$name" fish_words "ipcns restore --into $start"
     expect_line "$name" fish_words "ipcns clone $start"
+    ipcns make "$name" shm --size 1 >made
+    expect_line 'shm:0' fish_words "ipcns peek $name shm:"
     expect_line 'dircolors' fish_words 'ipcns run -v -- dircolor'
     expect_line 'an-argument' fish_words 'ipcns exec db -- cat an-a'
 }

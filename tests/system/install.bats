@@ -137,7 +137,7 @@ END
     run -0 "$prefix/bin/ipcns" run -- echo works
     expect_output works
     run -0 "$prefix/bin/ipcns" list -q -n -o NAME
-    [[ -s $prefix/share/man/man1/ipcns-run.1 ]]
+    [[ -s $prefix/share/man/man1/ipcns-run.1 && -s $prefix/share/man/man5/ipcns-snapshot.5 ]]
     # What is for other programs to call and to read.
     "$prefix/libexec/ipcns/ipcns-oci-hook" --help
     [[ -s $prefix/share/man/man8/ipcns-oci-hook.8 ]]
