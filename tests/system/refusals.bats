@@ -133,14 +133,14 @@ less_caps='setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin'
     need setpriv
     test_one=("$IPCNS_TREE/tests/system/run-test")
     # shellcheck disable=SC2086 # words
-    run $less_caps "${test_one[@]}" root "$IPCNS_BUILD" smoke.bats '--version prints the name and the version' 3>&-
+    run $less_caps "${test_one[@]}" root "$IPCNS_BUILD" "$IPCNS_TREE/tests/system/smoke.bats" '--version prints the name and the version' 3>&-
     expect_status 77
     expect_in_output 'skipped: needs CAP_SYS_ADMIN'
-    run "${test_one[@]}" root "$IPCNS_BUILD" smoke.bats '--version prints the name and the version' 3>&-
+    run "${test_one[@]}" root "$IPCNS_BUILD" "$IPCNS_TREE/tests/system/smoke.bats" '--version prints the name and the version' 3>&-
     expect_status 0
     need_userns
     # No number but root's.
-    run unshare --user --map-root-user "${test_one[@]}" user "$IPCNS_BUILD" smoke.bats '--version prints the name and the version' 3>&-
+    run unshare --user --map-root-user "${test_one[@]}" user "$IPCNS_BUILD" "$IPCNS_TREE/tests/system/smoke.bats" '--version prints the name and the version' 3>&-
     expect_status 77
     expect_in_output 'skipped: the account'
 }
