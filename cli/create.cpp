@@ -2,6 +2,7 @@
 // ipcns create: a named namespace that lives without a process.
 #include "tool.hpp"
 
+#include <ipcns/configuration.hpp>
 #include <ipcns/text.hpp>
 
 #include <fmt/core.h>
@@ -13,14 +14,27 @@ namespace {
 
 struct Options {
     std::string name;
+    std::string config;
     std::string shm_size;
     std::vector<std::string> limits;
     bool verbose = false;
 };
 
+// A leading "-" means that there need not be one.
+CreateOptions read_config(const std::string& text) {
+    if (text.empty()) return {};
+    const bool optional = text.front() == '-';
+    try {
+        return read_configuration(optional ? text.substr(1) : text);
+    } catch (const Error& error) {
+        if (optional && error.code().value() == ENOENT) return {};
+        throw;
+    }
+}
+
 void create(const Options& options) {
-    CreateOptions how;
     check_name(options.name);
+    CreateOptions how = read_config(options.config);
     if (!options.shm_size.empty()) how.shm_size = parse_size(options.shm_size);
     for (const auto& limit : options.limits) how.limits.push_back(Limit::parse(limit));
     const Registry registry = Registry::of_caller();
@@ -41,6 +55,11 @@ void add_create(App& program, int& /*status*/) {
         "other programs find them; other users' in $XDG_RUNTIME_DIR/ipcns/NAME.");
     command->add_option("NAME", options->name, "a letter or _, then letters, digits, _ . or -, at most 63")
         ->required();
+    command
+        ->add_option(
+            "--config", options->config,
+            "read settings from this file (see ipcns.conf(5)), before those given here; -FILE: if there is one")
+        ->type_name("FILE");
     command
         ->add_option("--shm-size", options->shm_size,
                      "size of its /dev/shm (K M G T; default: as the host's; 0: no limit)")

@@ -23,20 +23,36 @@
 namespace ipcns::cli {
 namespace {
 
-// In the order of the columns below.
+// What there is to say of one message or semaphore; nothing: "-".
 struct Row {
-    Cell number, type, priority, bytes, text, data, value, pid, waiting_increase, waiting_zero, waiters;
+    std::optional<std::uint64_t> number;
+    std::optional<long> type;
+    std::optional<unsigned> priority;
+    std::optional<std::span<const std::byte>> message;
+    std::optional<int> value;
+    std::optional<pid_t> pid;
+    std::optional<unsigned> waiting_increase, waiting_zero, waiters;
 
-    static Cell none() { return {"-", Json()}; }
-    template <class Number>
-    static Cell of(Number number) {
-        return {std::to_string(number), number};
-    }
-    [[nodiscard]] std::vector<Cell> cells() && {
-        return {std::move(number),       std::move(type),   std::move(priority),
-                std::move(bytes),        std::move(text),   std::move(data),
-                std::move(value),        std::move(pid),    std::move(waiting_increase),
-                std::move(waiting_zero), std::move(waiters)};
+    // In the order of the columns below.
+    void say(Out& out, std::size_t column) const {
+        enum { number_, type_, priority_, bytes_, text_, data_, value_, pid_, increase_, zero_, waiters_ };
+        switch (column) {
+        case number_: out.number_or_none(number); break;
+        case type_: out.number_or_none(type); break;
+        case priority_: out.number_or_none(priority); break;
+        case bytes_: message ? out.number(message->size()) : out.none(); break;
+        case text_:
+            message ? out.raw(std::string(reinterpret_cast<const char*>(message->data()), message->size()))
+                    : out.none();
+            break;
+        case data_: message ? out.text(base64(*message)) : out.none(); break;
+        case value_: out.number_or_none(value); break;
+        case pid_: out.number_or_none(pid); break;
+        case increase_: out.number_or_none(waiting_increase); break;
+        case zero_: out.number_or_none(waiting_zero); break;
+        case waiters_: out.number_or_none(waiters); break;
+        default: break;
+        }
     }
 };
 
@@ -123,6 +139,17 @@ private:
     bool first_ = true;
 };
 
+Json object_of(const Format& format, const Row& row) {
+    Json object = Json::object();
+    for (const std::size_t i : format.chosen()) {
+        std::string none;
+        Out out(true, false, none);
+        row.say(out, i);
+        object[format.key(i)] = out.take();
+    }
+    return object;
+}
+
 // ---- Queues ------------------------------------------------------------------------------------------------------
 
 class Messages {
@@ -146,24 +173,16 @@ public:
             return;
         }
         if (options_.limit && number >= *options_.limit) return;
-        row.number = Row::of(number);
-        row.bytes = Row::of(bytes.size());
-        const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-        if (options_.format.shows("TEXT")) row.text = {escape(text), json_text(std::string(text))};
-        if (options_.format.shows("DATA")) {
-            std::string encoded = base64(bytes);
-            row.data = {encoded, encoded};
-        }
-        for (Cell* cell : {&row.value, &row.pid, &row.waiting_increase, &row.waiting_zero, &row.waiters})
-            *cell = Row::none();
-        const auto cells = std::move(row).cells();
+        row.number = number;
+        row.message = bytes;
         if (json_) {
-            json_->add(options_.format.object(cells));
+            json_->add(object_of(options_.format, row));
             return;
         }
         const auto chosen = options_.format.chosen();
         for (const std::size_t i : chosen) {
-            table_.text() += cells[i].text;
+            Out out(false, false, table_.text());
+            row.say(out, i);
             table_.end_cell();
         }
         if (view_) table_.below(view(bytes), chosen.size());
@@ -211,9 +230,8 @@ void peek(const QueueRecord& record, const Place& place, Messages& messages) {
     place.ipc.call([&] {
         reading = read_messages(record.id, [&](long type, std::span<const std::byte> bytes) {
             Row row;
-            row.type = Row::of(type);
-            row.priority = Row::none();
-            messages.add(std::move(row), bytes);
+            row.type = type;
+            messages.add(row, bytes);
         });
     });
     messages.end(reading);
@@ -229,27 +247,24 @@ void peek(const PosixQueueRecord& record, const Place& place, Messages& messages
     const QueueReading reading =
         reader.read(queue.fd(), [&](unsigned priority, std::span<const std::byte> bytes) {
             Row row;
-            row.type = Row::none();
-            row.priority = Row::of(priority);
-            messages.add(std::move(row), bytes);
+            row.priority = priority;
+            messages.add(row, bytes);
         });
     messages.end(reading);
 }
 
 // ---- Semaphores --------------------------------------------------------------------------------------------------
 
-void print(const Options& options, const Place& place, const ObjectName& object, std::vector<Row> rows) {
-    std::vector<std::vector<Cell>> table;
-    for (auto& row : rows) {
-        for (Cell* cell : {&row.type, &row.priority, &row.bytes, &row.text, &row.data}) *cell = Row::none();
-        table.push_back(std::move(row).cells());
-    }
+void print(const Options& options, const Place& place, const ObjectName& object,
+           const std::vector<Row>& rows) {
     if (!options.format.json()) {
-        options.format.print(table);
+        Rows table(options.format);
+        for (const Row& row : rows) table.add([&](Out& out, std::size_t column) { row.say(out, column); });
+        table.print();
         return;
     }
     JsonStream json(place, object, Json::object(), "semaphores");
-    for (const auto& row : table) json.add(options.format.object(row));
+    for (const Row& row : rows) json.add(object_of(options.format, row));
     json.end();
 }
 
@@ -257,13 +272,12 @@ std::vector<Row> rows_of(const SemaphoreSetRecord& record, const Place& place) {
     std::vector<Row> rows;
     for (const auto& semaphore : place.ipc.call([&] { return read_semaphores(record); })) {
         Row row;
-        row.number = Row::of(rows.size());
-        row.value = Row::of(semaphore.value);
-        row.pid = semaphore.last == 0 ? Row::none() : Row::of(semaphore.last);
-        row.waiting_increase = Row::of(semaphore.waiting_increase);
-        row.waiting_zero = Row::of(semaphore.waiting_zero);
-        row.waiters = Row::none();
-        rows.push_back(std::move(row));
+        row.number = rows.size();
+        row.value = semaphore.value;
+        if (semaphore.last != 0) row.pid = semaphore.last;
+        row.waiting_increase = semaphore.waiting_increase;
+        row.waiting_zero = semaphore.waiting_zero;
+        rows.push_back(row);
     }
     return rows;
 }
@@ -273,11 +287,10 @@ std::vector<Row> rows_of(const NamedSemaphoreRecord& record) {
         throw Error(EACCES, fmt::format("read the named semaphore {}", escape(record.name)),
                     "that takes read permission for it");
     Row row;
-    row.number = Row::of(0);
-    row.value = Row::of(*record.value);
-    for (Cell* cell : {&row.pid, &row.waiting_increase, &row.waiting_zero}) *cell = Row::none();
-    row.waiters = record.waiters ? Row::of(*record.waiters) : Row::none();
-    return {std::move(row)};
+    row.number = 0;
+    row.value = static_cast<int>(*record.value);
+    row.waiters = record.waiters;
+    return {row};
 }
 
 // ---- Shared memory -----------------------------------------------------------------------------------------------

@@ -38,54 +38,48 @@ struct Options {
     bool bytes = false;
 };
 
-class Rows {
+class Contents {
 public:
-    explicit Rows(const Options& options) : options_(options), chosen_(options.format.chosen()) {}
+    explicit Contents(const Options& options) : rows_(options.format, options.bytes) {}
 
     template <class Record, class Who>
-    void add(const Record& record, const Who& who, Key key, bool has_key, std::uint64_t bytes,
+    void add(const Record& record, const Who& who, std::optional<Key> key, std::uint64_t bytes,
              const std::string& content) {
-        Json object;
-        for (const std::size_t column : chosen_) {
-            Out out(options_.format.json(), options_.bytes, table_.text());
+        rows_.add([&](Out& out, std::size_t column) {
             switch (column) {
             case 0: out.raw(name_of(record).text()); break;
-            case 1: has_key ? out.text(key_text(key)) : out.none(); break;
+            case 1:
+                // As everywhere: a key that is none is null in JSON.
+                key && !(out.json() && *key == Key::none) ? out.text(key_text(*key)) : out.none();
+                break;
             case 2: out.number(who.owner); break;
             case 3: out.number(who.group); break;
             case 4: out.print(FMT_COMPILE("{:03o}"), who.mode); break;
             case 5: out.size(bytes); break;
             default: content.empty() ? out.none() : out.text(content);
             }
-            if (options_.format.json())
-                object[options_.format.key(column)] = out.take();
-            else
-                table_.end_cell();
-        }
-        if (options_.format.json()) json_.push_back(std::move(object));
+        });
     }
 
-    void print(const Snapshot& snapshot) {
-        if (!options_.format.json()) {
-            options_.format.print(table_);
+    void print(const Snapshot& snapshot, bool json) {
+        if (!json) {
+            rows_.print();
             return;
         }
-        Json all = {{"made_by", json_text(snapshot.made_by)},
-                    {"made", snapshot.made ? json_time(snapshot.made->time_since_epoch().count()) : Json()},
-                    {"kernel", json_text(snapshot.kernel)},
-                    {"namespace",
-                     {{"ns", snapshot.ns.inode},
-                      {"name", snapshot.name.empty() ? Json() : json_text(snapshot.name)}}},
-                    {"live", snapshot.live},
-                    {"objects", std::move(json_)}};
+        const Json all = {
+            {"made_by", json_text(snapshot.made_by)},
+            {"made", snapshot.made ? json_time(snapshot.made->time_since_epoch().count()) : Json()},
+            {"kernel", json_text(snapshot.kernel)},
+            {"namespace",
+             {{"ns", snapshot.ns.inode},
+              {"name", snapshot.name.empty() ? Json() : json_text(snapshot.name)}}},
+            {"live", snapshot.live},
+            {"objects", rows_.json()}};
         fmt::print("{}\n", all.dump(4));
     }
 
 private:
-    const Options& options_;
-    std::vector<std::size_t> chosen_;
-    Table table_;
-    Json json_ = Json::array();
+    Rows rows_;
 };
 
 std::string counted(std::uint64_t count, const char* word) {
@@ -93,24 +87,24 @@ std::string counted(std::uint64_t count, const char* word) {
 }
 
 void list(const Snapshot& snapshot, const Options& options) {
-    Rows rows(options);
+    Contents rows(options);
     for (const auto& record : snapshot.msg)
-        rows.add(record, record.who, record.key, true, record.bytes, counted(record.messages, "message"));
+        rows.add(record, record.who, record.key, record.bytes, counted(record.messages, "message"));
     for (const auto& [record, values] : snapshot.sem)
-        rows.add(record, record.who, record.key, true, 0, counted(values.size(), "semaphore"));
+        rows.add(record, record.who, record.key, 0, counted(values.size(), "semaphore"));
     for (const auto& [record, huge_page] : snapshot.shm) {
         std::string words = record.removed ? "removed" : record.locked ? "locked" : "";
         if (huge_page != 0)
             words += fmt::format("{}huge pages of {}", words.empty() ? "" : ", ", format_size(huge_page));
-        rows.add(record, record.who, record.key, true, record.bytes, words);
+        rows.add(record, record.who, record.key, record.bytes, words);
     }
     for (const auto& record : snapshot.mq)
-        rows.add(record, record.who, Key::none, false, record.bytes.value_or(0),
+        rows.add(record, record.who, {}, record.bytes.value_or(0),
                  counted(record.messages.value_or(0), "message"));
     for (const auto& record : snapshot.psem)
-        rows.add(record, record.who, Key::none, false, 0, fmt::format("value {}", record.value.value_or(0)));
-    for (const auto& record : snapshot.pshm) rows.add(record, record.who, Key::none, false, record.bytes, "");
-    rows.print(snapshot);
+        rows.add(record, record.who, {}, 0, fmt::format("value {}", record.value.value_or(0)));
+    for (const auto& record : snapshot.pshm) rows.add(record, record.who, {}, record.bytes, "");
+    rows.print(snapshot, options.format.json());
 }
 
 // The name that it was saved under.

@@ -12,7 +12,7 @@ _ipcns_options() { # COMMAND
         --die-with-parent -v --verbose -h --help ;;
     exec) printf '%s\n' --all -q --quiet --ipc-only --root --chdir --env --unset --die-with-parent -v --verbose \
         -h --help ;;
-    create) printf '%s\n' --shm-size --limit -v --verbose -h --help ;;
+    create) printf '%s\n' --config --shm-size --limit -v --verbose -h --help ;;
     attach) printf '%s\n' -h --help ;;
     delete) printf '%s\n' --all --kill --timeout -v --verbose -h --help ;;
     list) printf '%s\n' -o --output -n --noheadings -J --json --fds --objects -b --bytes -q --quiet -h --help ;;
@@ -231,6 +231,7 @@ _ipcns_reply_value() { # COMMAND OPTION
     --map-uid) _ipcns_reply_mapped u ;;
     --map-gid) _ipcns_reply_mapped g ;;
     --shm-size | --size | --bytes | --offset | --length) if [[ $cur == [0-9]* ]]; then _ipcns_reply "${cur%%[!0-9]*}"{K,M,G,T}; fi ;;
+    --config) mapfile -t COMPREPLY < <(compgen -f -- "$cur") && compopt -o filenames 2>/dev/null ;;
     --chdir) mapfile -t COMPREPLY < <(compgen -d -- "$cur") && compopt -o filenames 2>/dev/null ;;
     --env)
         if [[ $cur == *=* ]]; then return; fi
@@ -295,7 +296,7 @@ _ipcns() {
         elif [[ $ended == no && $word == -?* ]]; then
             if [[ $word == --all ]]; then all=yes; fi
             case $word in
-            --shm-size | --limit | --name | --chdir | --env | --unset | --timeout | -o | --output | --size | --count | --mode | \
+            --config | --shm-size | --limit | --name | --chdir | --env | --unset | --timeout | -o | --output | --size | --count | --mode | \
                 --value | --owner | --kind | --older-than | --key | --run-options | --only | --expect | --junit | --offset | \
                 --length | --max-pause | --into | --map-uid | --map-gid) option=$word ;;
             --bytes) if [[ $command == peek ]]; then option=$word; fi ;;

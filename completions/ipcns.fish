@@ -63,7 +63,7 @@ function __ipcns_words
         else if test $ended = no; and test "$word" = --
             set ended yes
         else if test $ended = no; and string match -q -- '-?*' $word
-            contains -- $word --shm-size --limit --name --chdir --env --unset --timeout -o --output \
+            contains -- $word --config --shm-size --limit --name --chdir --env --unset --timeout -o --output \
                 --size --count --mode --value --owner --kind --older-than --key --run-options --only --expect --junit \
                 --offset --length --max-pause --into --map-uid --map-gid
             and set value yes
@@ -233,6 +233,7 @@ complete -c ipcns -n '__ipcns_command verify; and __ipcns_has_words 1' -a '(__ip
 # How much is private
 complete -c ipcns -n '__ipcns_options run exec' -l ipc-only -d 'only the IPC namespace'
 complete -c ipcns -n '__ipcns_options run' -l strict -d 'also process ids, network, host name, /proc and /tmp'
+complete -c ipcns -n '__ipcns_options create' -l config -r -d 'read settings from a file'
 complete -c ipcns -n '__ipcns_options run create restore clone' -l shm-size -x -d 'size of its /dev/shm (K M G T)'
 complete -c ipcns -n '__ipcns_options run create' -l limit -x -a '(__ipcns_limits)' -d 'set a limit'
 complete -c ipcns -n '__ipcns_options run exec' -l root -d 'be root in the user namespace'

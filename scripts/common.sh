@@ -62,6 +62,10 @@ integration_needs=(
     'slurm-client=srun'
     'libslurm-dev=slurm/spank.h'
     'munge=munged'
+    'systemd-container=systemd-nspawn'
+    'debootstrap=debootstrap'
+    'libpam0g-dev=security/pam_modules.h'
+    'pamtester=pamtester'
 )
 
 # die WHAT WHY [HINT]: ends the script with the project's kind of message.

@@ -59,7 +59,7 @@ private:
     ino_t user_namespace_; // of the caller, whose users are written down
     Fd shared_;            // its /dev/shm, if it is to be saved
     Fd queues_;
-    Fd journals_; // where drained messages are written down
+    Fd journals_;         // where drained messages are written down
     bool forced_ = false; // shm_rmid_forced
     std::vector<maps::SegmentFileSystem> file_systems_;
     std::unique_ptr<MessageReader> reader_;

@@ -49,13 +49,13 @@ std::string said(const std::string& name) { return escape("mq:" + name); }
 // What is at the journal's beginning. The counters are written by the one who drains, and read when it is dead.
 struct Head {
     std::array<char, 8> magic;
-    std::uint64_t ns;            // inode of the namespace
-    std::uint64_t device, inode; // of the queue
-    std::uint64_t messages;      // there were
-    std::uint64_t room;          // bytes that a message may have
-    std::uint64_t stride;        // from one slot to the next
-    std::uint64_t bytes_before;  // in the queue before the message is taken that is being taken
-    std::uint64_t pattern;       // what a slot is filled with before
+    std::uint64_t ns;                    // inode of the namespace
+    std::uint64_t device, inode;         // of the queue
+    std::uint64_t messages;              // there were
+    std::uint64_t room;                  // bytes that a message may have
+    std::uint64_t stride;                // from one slot to the next
+    std::uint64_t bytes_before;          // in the queue before the message is taken that is being taken
+    std::uint64_t pattern;               // what a slot is filled with before
     std::atomic<std::uint64_t> taken;    // slots that are complete
     std::atomic<std::uint64_t> returned; // of these, how many are in the queue again
     std::array<char, 264> name;
@@ -84,14 +84,16 @@ public:
     // A slot whose pages are there, filled with the pattern.
     Slot& prepare(std::uint64_t number) const {
         const std::uint64_t at = page + number * head().stride;
-        if (const int error = ::posix_fallocate(file_.get(), static_cast<off_t>(at), static_cast<off_t>(head().stride)))
+        if (const int error =
+                ::posix_fallocate(file_.get(), static_cast<off_t>(at), static_cast<off_t>(head().stride)))
             fail(error, "write the journal of a queue");
         Slot& one = slot(number);
         one.priority = no_priority;
         one.length = unknown;
         one.prepared = 1;
         for (std::uint64_t i = 0; i < head().room; i += sizeof(std::uint64_t))
-            std::memcpy(one.text() + i, &head().pattern, std::min<std::uint64_t>(sizeof(std::uint64_t), head().room - i));
+            std::memcpy(one.text() + i, &head().pattern,
+                        std::min<std::uint64_t>(sizeof(std::uint64_t), head().room - i));
         return one;
     }
     // Gives back what of a slot the message does not take.
@@ -99,8 +101,8 @@ public:
         const std::uint64_t at = page + number * head().stride;
         const std::uint64_t used = (sizeof(Slot) + slot(number).length + page - 1) / page * page;
         if (used < head().stride)
-            (void)::fallocate(file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(at + used),
-                              static_cast<off_t>(head().stride - used));
+            (void)::fallocate(file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                              static_cast<off_t>(at + used), static_cast<off_t>(head().stride - used));
     }
     void sync() const {
         if (::fsync(file_.get()) != 0) fail("write the journal of a queue");
@@ -117,13 +119,14 @@ std::string random_name() {
     if (::getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number))
         fail("get a random number");
     std::array<char, 40> text;
-    std::snprintf(text.data(), text.size(), "%.*s%016llx", static_cast<int>(journal_prefix.size()), journal_prefix.data(),
-                  static_cast<unsigned long long>(number));
+    std::snprintf(text.data(), text.size(), "%.*s%016llx", static_cast<int>(journal_prefix.size()),
+                  journal_prefix.data(), static_cast<unsigned long long>(number));
     return text.data();
 }
 
 void send_back(int queue, Slot& slot) {
-    while (::mq_timedsend(queue, reinterpret_cast<const char*>(slot.text()), slot.length, slot.priority, &long_ago) != 0) {
+    while (::mq_timedsend(queue, reinterpret_cast<const char*>(slot.text()), slot.length, slot.priority,
+                          &long_ago) != 0) {
         if (errno != EINTR) fail("send a message back that was taken out");
     }
 }
@@ -142,7 +145,8 @@ void drain(int folder, const NamespaceId& ns, int queues, const PosixQueueRecord
            const std::function<void(unsigned priority, std::span<const std::byte> text)>& give) {
     const std::string what = "drain " + said(record.name);
     if (record.notification)
-        fail(EBUSY, what + ": process " + std::to_string(record.notification->pid) + " asks to be told of a message",
+        fail(EBUSY,
+             what + ": process " + std::to_string(record.notification->pid) + " asks to be told of a message",
              "sending back would tell him; where there is BPF, --drain is not needed");
     const Fd queue(::openat(queues, record.name.c_str() + 1, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
     if (!queue) fail(what);
@@ -152,7 +156,8 @@ void drain(int folder, const NamespaceId& ns, int queues, const PosixQueueRecord
     const std::uint64_t size = page + stride * *record.messages;
     const std::string name = random_name();
     Fd file(::openat(folder, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0 || ::ftruncate(file.get(), static_cast<off_t>(size)) != 0)
+    if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0 ||
+        ::ftruncate(file.get(), static_cast<off_t>(size)) != 0)
         fail(what + ": write a journal");
     const Journal journal(std::move(file), size);
     Head& head = journal.head();
@@ -162,7 +167,8 @@ void drain(int folder, const NamespaceId& ns, int queues, const PosixQueueRecord
     head.messages = *record.messages;
     head.room = room;
     head.stride = stride;
-    std::memcpy(head.name.data(), record.name.c_str(), std::min(record.name.size() + 1, head.name.size() - 1));
+    std::memcpy(head.name.data(), record.name.c_str(),
+                std::min(record.name.size() + 1, head.name.size() - 1));
     if (::getrandom(&head.pattern, sizeof head.pattern, 0) != static_cast<ssize_t>(sizeof head.pattern))
         fail("get a random number");
     head.magic = journal_magic; // last: without it there is nothing in here
@@ -174,8 +180,8 @@ void drain(int folder, const NamespaceId& ns, int queues, const PosixQueueRecord
             Slot& slot = journal.prepare(i);
             head.bytes_before = bytes;
             ssize_t length = 0;
-            while ((length = ::mq_timedreceive(queue.get(), reinterpret_cast<char*>(slot.text()), room, &slot.priority,
-                                               &long_ago)) < 0) {
+            while ((length = ::mq_timedreceive(queue.get(), reinterpret_cast<char*>(slot.text()), room,
+                                               &slot.priority, &long_ago)) < 0) {
                 if (errno != EINTR) fail(what);
             }
             slot.length = static_cast<std::uint64_t>(length);
@@ -233,8 +239,8 @@ void complete_last(const Journal& journal, const PosixQueueRecord& now) {
     Slot& slot = journal.slot(head.taken);
     if (slot.prepared == 0 || slot.priority == no_priority) return; // it is still in the queue
     if (slot.length == unknown) {
-        const bool untouched = now.messages == head.messages - head.taken - 1 && now.bytes && *now.bytes <= head.bytes_before &&
-                               head.bytes_before - *now.bytes <= head.room;
+        const bool untouched = now.messages == head.messages - head.taken - 1 && now.bytes &&
+                               *now.bytes <= head.bytes_before && head.bytes_before - *now.bytes <= head.room;
         if (untouched) {
             slot.length = head.bytes_before - *now.bytes;
         } else {
@@ -267,7 +273,8 @@ std::string put_back(int folder, const std::string& name, const Journal& journal
         if (!queues) fail(EPERM, "put messages back into " + said(queue_name) + ": " + queues.why);
         const auto now = find_posix_queue(queues.folder.get(), queue_name);
         if (!now || now->file.inode != head.inode) return gone();
-        const Fd queue(::openat(queues.folder.get(), queue_name.c_str() + 1, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+        const Fd queue(::openat(queues.folder.get(), queue_name.c_str() + 1,
+                                O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
         if (!queue) fail("put messages back into " + said(queue_name));
         complete_last(journal, *now);
         const std::uint64_t count = head.taken - head.returned;
@@ -294,7 +301,8 @@ std::vector<std::string> recover_drained(int folder) {
     std::sort(names.begin(), names.end());
     for (const auto& name : names) {
         try {
-            if (const auto journal = abandoned(folder, name)) done.push_back(put_back(folder, name, *journal));
+            if (const auto journal = abandoned(folder, name))
+                done.push_back(put_back(folder, name, *journal));
         } catch (const Error& error) {
             // The journal stays, for the next one.
             done.push_back(error.what());

@@ -475,10 +475,11 @@ void replace(const LaunchOptions& options) {
     std::abort(); // throw_report() always throws
 }
 
-void enter(const Place& place) {
+void enter(const Place& place, bool cut_off) {
     LaunchOptions options;
     options.place = &place;
     Preparation preparation(options);
+    preparation.plan.cut_off = cut_off;
     if (!set_up(preparation.plan)) throw_report(preparation.plan.report, options, preparation.asked_for());
 }
 

@@ -52,11 +52,24 @@ bool put_mount(Plan& plan, int mount, const char* path) noexcept {
     return attach_mount(mount, AT_FDCWD, path) == 0 || errno == ENOENT || failed(plan, "mount on", path);
 }
 
+// What will be mounted on the path is not to be seen outside: the mount that it lies on is cut off.
+bool cut_off(Plan& plan, const char* path) noexcept {
+    for (const char* place : {path, "/dev", "/"}) {
+        if (::mount("none", place, nullptr, MS_SLAVE, nullptr) == 0) return true;
+        // It is no mount point, but lies in one; or it is not there.
+        if (errno != EINVAL && errno != ENOENT) break;
+    }
+    return failed(plan, "cut off what is mounted on", path);
+}
+
 bool set_up_mounts(Plan& plan) noexcept {
     // Without this, mounts made here would be seen outside; with MS_PRIVATE later ones from outside would not
     // come in.
-    if (::mount("none", "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0)
+    if (!plan.cut_off) {
+        if (!cut_off(plan, "/dev/shm") || (plan.mqueue_folder && !cut_off(plan, "/dev/mqueue"))) return false;
+    } else if (::mount("none", "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0) {
         return failed(plan, "cut off the mounts of", "/");
+    }
     if (plan.new_shm) {
         // Left in the plan, and so to the parent to close: the table of descriptors may be shared.
         plan.shm = new_tmpfs(plan.shm_size);

@@ -36,6 +36,8 @@ struct Plan {
 
     // What is mounted.
     bool mounts = false;
+    bool cut_off =
+        true; ///< nothing that is mounted from now on is seen outside; else only what lies on the two places below
     bool new_shm = false;
     bool mqueue_folder = false;
     const char* shm_size = "";

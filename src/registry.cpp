@@ -41,6 +41,7 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <thread>
 
 namespace ipcns {
 namespace {
@@ -100,6 +101,19 @@ std::string folder_hint(const Registry& registry, int number) {
     }
 }
 
+// flock(2), for as long as the registry has patience.
+void wait_for_lock(const Registry& registry, int file, int kind, const std::string& what) {
+    const auto patience = registry.patience();
+    const auto until = std::chrono::steady_clock::now() + patience.value_or(std::chrono::milliseconds(0));
+    while (::flock(file, kind | (patience ? LOCK_NB : 0)) != 0) {
+        if (errno == EINTR) continue;
+        if (errno != EWOULDBLOCK) fail(what);
+        if (std::chrono::steady_clock::now() >= until)
+            fail(ETIMEDOUT, what, "somebody else holds it all the time");
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+}
+
 // The lock of a registry, held as long as the object lives.
 class Lock {
 public:
@@ -107,9 +121,7 @@ public:
         : file_(::openat(folder, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600)) {
         const auto path = registry.folder() / ".lock";
         if (!file_) fail("open " + path.string(), folder_hint(registry, errno));
-        while (::flock(file_.get(), LOCK_EX) != 0) {
-            if (errno != EINTR) fail("lock " + path.string());
-        }
+        wait_for_lock(registry, file_.get(), LOCK_EX, "lock " + path.string());
     }
 
 private:
@@ -122,7 +134,12 @@ class Rollback {
 public:
     explicit Rollback(Undo undo) : undo_(std::move(undo)) {}
     ~Rollback() {
-        if (armed_) undo_();
+        if (!armed_) return;
+        try {
+            undo_();
+        } catch (const Error&) {
+            // What is left over is swept up by the next one.
+        }
     }
     Rollback(const Rollback&) = delete;
     Rollback& operator=(const Rollback&) = delete;
@@ -171,12 +188,29 @@ void put(int mount, int folder, const char* name) {
     if (mount < 0 || attach_mount(mount, folder, name) != 0) fail(std::string("mount ") + name);
 }
 
-// True when somebody holds the lease of a name.
-bool lease_is_held(int folder) {
-    const Fd lease(::openat(folder, "lease", O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+// The lease of a name, whether one has it or several share it.
+Fd open_lease(int folder) {
+    for (const char* name : {"lease", "shares"}) {
+        Fd lease(::openat(folder, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+        if (lease || errno != ENOENT) return lease;
+    }
+    return {};
+}
+
+// The same, for as long as the descriptor is open: nobody has it, and nobody gets it meanwhile. None when somebody has it.
+// Call it under the registry's lock, or two who ask at once take each other for a holder.
+Fd take_lease(int folder) {
     // Out of descriptors, for one: what can't be looked at is not taken for dead.
-    if (!lease) return errno != ENOENT;
-    return ::flock(lease.get(), LOCK_SH | LOCK_NB) != 0;
+    Fd lease = open_lease(folder);
+    if (lease && ::flock(lease.get(), LOCK_EX | LOCK_NB) != 0) lease.reset();
+    return lease;
+}
+
+bool is_same_file(int open, int folder, const char* name) {
+    struct stat then {};
+    struct stat now {};
+    return ::fstat(open, &then) == 0 && ::fstatat(folder, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+           then.st_ino == now.st_ino && then.st_dev == now.st_dev;
 }
 
 bool exists(int folder, const char* name) {
@@ -252,11 +286,7 @@ std::optional<Opened> open_name(const Registry& registry, int folder, const std:
                       ? open_mounted(own.get(), registry.folder() / name)
                       : open_kept(own.get());
     // Still under its name: then nothing was taken away between the opening of its parts.
-    struct stat then {};
-    struct stat now {};
-    if (!opened || ::fstat(own.get(), &then) != 0 ||
-        ::fstatat(folder, name.c_str(), &now, AT_SYMLINK_NOFOLLOW) != 0 || then.st_ino != now.st_ino)
-        return std::nullopt;
+    if (!opened || !is_same_file(own.get(), folder, name.c_str())) return std::nullopt;
     opened->place.name = name;
     return opened;
 }
@@ -346,13 +376,13 @@ void sweep(const Registry& registry, int folder) {
         }
         if (is_draft(name)) {
             const Fd own = open_folder_at(folder, name.c_str());
-            if (own && !lease_is_held(own.get())) dispose(folder, name);
+            if (own && (!exists(own.get(), "lease") || take_lease(own.get()))) dispose(folder, name);
             continue;
         }
         if (!is_name(name) && !is_job_name(name)) continue;
         const Fd own = open_folder_at(folder, name.c_str());
         if (!own) continue;
-        if (exists(own.get(), "lease") && !lease_is_held(own.get())) {
+        if (const Fd lease = take_lease(own.get())) {
             const auto opened = open_name(registry, folder, name);
             const auto inside = opened ? others_inside(registry, *opened) : std::vector<pid_t>{};
             if (inside.empty() && (opened || is_dead(registry, folder, name))) dispose(folder, name);
@@ -505,6 +535,44 @@ void stay(const StartedKeeper& keeper, const std::string& what) {
         fail(ECANCELED, what, "its keeper process was killed");
 }
 
+// The end of a name.
+// @param unused only if nobody holds its lease and nobody is inside
+// @param anyway, nobody see empty_place()
+// @return nothing when somebody holds it
+std::optional<Leftovers> take_away(const Registry& registry, int folder, const std::string& name, bool unused,
+                                   bool anyway, bool nobody) {
+    const std::string hidden = hidden_name(".old-");
+    std::optional<Opened> opened;
+    // Each mount that goes waits for an RCU grace period, which on a busy machine takes long. So that is done without the
+    // lock of the registry, under one of its own, which tells others to leave it to us.
+    Fd own;
+    {
+        const Lock lock(registry, folder);
+        Fd lease;
+        own = open_folder_at(folder, name.c_str());
+        if (own) (void)::flock(own.get(), LOCK_EX | LOCK_NB);
+        if (unused) {
+            if (!own || !open_lease(own.get())) fail("find the lease of " + name);
+            lease = take_lease(own.get());
+            if (!lease) return std::nullopt;
+        }
+        opened = open_name(registry, folder, name);
+        if (unused && opened) {
+            Leftovers none;
+            none.inside = others_inside(registry, *opened);
+            if (!none.inside.empty()) return none;
+        }
+        if (::renameat(folder, name.c_str(), folder, hidden.c_str()) != 0)
+            fail("delete " + name, errno == ENOENT ? "somebody else has deleted it just now" : "");
+    }
+    Rollback finish([&] {
+        dispose(folder, hidden);
+        const Lock lock(registry, folder);
+        sweep(registry, folder);
+    });
+    return opened ? empty_place(registry, *opened, anyway, nobody) : Leftovers{};
+}
+
 std::string user_folder() {
     const char* given = ::secure_getenv("XDG_RUNTIME_DIR");
     if (given != nullptr && given[0] == '/') return std::string(given) + "/ipcns";
@@ -552,7 +620,7 @@ void Registry::prepare() const {
 }
 
 Fd Registry::add(std::string_view name, const CreateOptions& options, const Place* attached,
-                 bool leased) const {
+                 Lease kind) const {
     if (!options.owner || !is_job_name(name)) check_name(name);
     if (options.owner && holding_ == Holding::keeper)
         throw UsageError("a name can only be made for somebody else where mounts hold it");
@@ -566,13 +634,15 @@ Fd Registry::add(std::string_view name, const CreateOptions& options, const Plac
     make_free(*this, folder.get(), wanted, what);
 
     const std::string hidden = hidden_name(".new-");
-    const Fd own = make_folder(folder.get(), hidden.c_str(), options.owner ? 0700 : 0755);
+    const Fd own = make_folder(folder.get(), hidden.c_str(), options.owner || options.secluded ? 0700 : 0755);
     Rollback undo([&] { dispose(folder.get(), hidden); });
     if (options.owner) open_to(own.get(), options.owner->user);
     Fd lease;
-    if (leased) {
-        lease = make_file(own.get(), "lease", 0600);
-        if (::flock(lease.get(), LOCK_EX | LOCK_NB) != 0) fail("lock the lease of " + wanted);
+    if (kind != Lease::none) {
+        const bool single = kind == Lease::single;
+        lease = make_file(own.get(), single ? "lease" : "shares", 0600);
+        if (::flock(lease.get(), (single ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0)
+            fail("lock the lease of " + wanted);
     }
     if (attached != nullptr) make_file(own.get(), "attached", 0644);
 
@@ -588,14 +658,60 @@ Fd Registry::add(std::string_view name, const CreateOptions& options, const Plac
 }
 
 void Registry::create(std::string_view name, const CreateOptions& options) const {
-    (void)add(name, options, nullptr, false);
+    (void)add(name, options, nullptr, Lease::none);
 }
 
 Fd Registry::create_leased(std::string_view name, const CreateOptions& options) const {
-    return add(name, options, nullptr, true);
+    return add(name, options, nullptr, Lease::single);
 }
 
-void Registry::attach(std::string_view name, const Place& place) const { (void)add(name, {}, &place, false); }
+std::optional<SharedName> Registry::join(const std::string& name) const {
+    const Fd folder = open_registry(*this);
+    const Fd own = folder ? open_folder_at(folder.get(), name.c_str()) : Fd();
+    if (!own) return std::nullopt;
+    SharedName shared{{Namespace::current(), {}, {}, {}, {}}, {}, false};
+    shared.lease = Fd(::openat(own.get(), "shares", O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+    if (shared.lease)
+        wait_for_lock(*this, shared.lease.get(), LOCK_SH, "share the lease of " + name);
+    else if (errno != ENOENT)
+        fail("open the lease of " + name);
+    // While we waited, whoever had it to himself may have taken the name away; with the lease nobody does any more.
+    auto opened = open_name(*this, folder.get(), name);
+    if (!opened || !is_same_file(own.get(), folder.get(), name.c_str())) return std::nullopt;
+    shared.place = std::move(opened->place);
+    return shared;
+}
+
+SharedName Registry::share(std::string_view name, const CreateOptions& options) const {
+    check_name(name);
+    const std::string wanted(name);
+    // Others may make the name or take it away in between; each time that happens, one of them has got on.
+    for (int tries = 1;; ++tries) {
+        if (auto shared = join(wanted)) return std::move(*shared);
+        try {
+            Fd lease = add(name, options, nullptr, Lease::shared);
+            return {open(name), std::move(lease), true};
+        } catch (const Error& error) {
+            if (error.code().value() != EEXIST || tries == 100) throw;
+        }
+    }
+}
+
+Fd Registry::outlast(std::string_view name) const {
+    check_name(name);
+    const std::string what = "wait for the lease of " + std::string(name);
+    const Fd folder = open_registry(*this);
+    const Fd own = folder ? open_folder_at(folder.get(), std::string(name).c_str()) : Fd();
+    Fd lease = own ? Fd(::openat(own.get(), "shares", O_RDWR | O_NOFOLLOW | O_CLOEXEC)) : Fd();
+    if (!lease) fail(what);
+    wait_for_lock(*this, lease.get(), LOCK_EX, what);
+    wait_for_lock(*this, lease.get(), LOCK_SH, what);
+    return lease;
+}
+
+void Registry::attach(std::string_view name, const Place& place) const {
+    (void)add(name, {}, &place, Lease::none);
+}
 
 // ---- Drafts ------------------------------------------------------------------------------------------------------
 
@@ -746,25 +862,14 @@ Leftovers Registry::remove(std::string_view name, const DeleteOptions& options) 
                 fail(EBUSY, what, "processes inside do not end");
         }
     }
-    const std::string hidden = hidden_name(".old-");
-    std::optional<Opened> opened;
-    // Each mount that goes waits for an RCU grace period, which on a busy machine takes long. So that is done without the lock of the registry, under one of its own, which tells others to
-    // leave it to us.
-    Fd own;
-    {
-        const Lock lock(*this, folder.get());
-        own = open_folder_at(folder.get(), wanted.c_str());
-        if (own) (void)::flock(own.get(), LOCK_EX | LOCK_NB);
-        opened = open_name(*this, folder.get(), wanted);
-        if (::renameat(folder.get(), wanted.c_str(), folder.get(), hidden.c_str()) != 0)
-            fail(what, errno == ENOENT ? "somebody else has deleted it just now" : "");
-    }
-    Rollback finish([&] {
-        dispose(folder.get(), hidden);
-        const Lock lock(*this, folder.get());
-        sweep(*this, folder.get());
-    });
-    return opened ? empty_place(*this, *opened, options.empty_anyway, nobody) : Leftovers{};
+    return *take_away(*this, folder.get(), wanted, false, options.empty_anyway, nobody);
+}
+
+std::optional<Leftovers> Registry::remove_unused(std::string_view name) const {
+    check_name(name);
+    const Fd folder = open_registry(*this);
+    if (!folder) fail("open the folder " + folder_.string());
+    return take_away(*this, folder.get(), std::string(name), true, false, false);
 }
 
 std::string describe(const Leftovers& left) {

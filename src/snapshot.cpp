@@ -248,7 +248,8 @@ std::vector<std::string> recover_drained(const Registry& registry) {
     const Fd folder(::open(registry.folder().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     struct stat about {};
     // Below /tmp anybody could have made it.
-    if (!folder || ::fstat(folder.get(), &about) != 0 || about.st_uid != ::geteuid() || (about.st_mode & 022) != 0)
+    if (!folder || ::fstat(folder.get(), &about) != 0 || about.st_uid != ::geteuid() ||
+        (about.st_mode & 022) != 0)
         return {};
     return recover_drained(folder.get());
 }

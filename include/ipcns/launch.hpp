@@ -136,8 +136,10 @@ private:
 ///
 /// With CAP_SYS_ADMIN users, groups and capabilities stay what they are; without, the process joins the user namespace
 /// that owns the place, where that is its own.
+/// @param cut_off true: what the process mounts later stays in there. False: only what is mounted on /dev/shm and /dev/mqueue
+///        does, and all the rest is seen outside as if it were mounted there
 /// @throws Error as launch; by then the process may be half inside, so it should not do the work that it wanted to do there.
-IPCNS_API void enter(const Place& place);
+IPCNS_API void enter(const Place& place, bool cut_off = true);
 
 /// The manners of a shell's child: for a process whose only work is to be the parent of one program.
 ///

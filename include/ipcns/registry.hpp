@@ -58,6 +58,9 @@ struct IPCNS_API CreateOptions {
     /// namespaces to him by Namespace::create(): then he finds it and cannot enter. Only such a name may be one of is_job_name().
     std::optional<Owner> owner = std::nullopt;
     bool owner_enters = true; ///< false: as if user namespaces were forbidden to him
+    /// Nobody but its owner (and whoever is inside) can look into the name's folder. Else everybody can, and make files in
+    /// its /dev/shm.
+    bool secluded = false;
 };
 
 /// How a name is taken away.
@@ -102,6 +105,13 @@ struct IPCNS_API Leftovers {
 /// @throws Error EPERM when the caller may not enter, and always for the namespace of process 1, which everybody uses
 IPCNS_API Leftovers remove_contents(const Place& place);
 
+/// A name that several hold together: see Registry::share().
+struct IPCNS_API SharedName {
+    Place place;
+    Fd lease;          ///< what holds it; none where the name lives by itself
+    bool made = false; ///< by this call
+};
+
 /// One line of Registry::list().
 struct IPCNS_API RegisteredName {
     std::string name;
@@ -137,6 +147,11 @@ public:
     [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
     [[nodiscard]] Holding holding() const noexcept { return holding_; }
 
+    /// How long to wait for others that change it, or for a lease. Nothing, as it is in the beginning: as long as it takes. Else
+    /// an Error ETIMEDOUT follows, and nothing has been changed.
+    void set_patience(std::optional<std::chrono::milliseconds> patience) noexcept { patience_ = patience; }
+    [[nodiscard]] std::optional<std::chrono::milliseconds> patience() const noexcept { return patience_; }
+
     /// Makes the folder itself, if it is not there yet (and with Holding::mounts makes it a shared mount).
     void prepare() const;
 
@@ -148,6 +163,25 @@ public:
     /// The same for a name that is to live only as long as the caller holds the returned descriptor (or a
     /// process is inside). Remove it with remove(); if the holder dies, the next change to the registry does.
     [[nodiscard]] Fd create_leased(std::string_view name, const CreateOptions& options = {}) const;
+
+    /// The name, or if there is none a new one, for somebody who shares it with all others who do the same: it lives as long
+    /// as one of them holds the returned descriptor, or a process is inside. The kernel counts: whoever dies holds it no
+    /// longer, and a copy of the descriptor, in a child process too, holds it as well. Who makes it decides by @p options
+    /// what it is like. remove_unused() takes it away; else the next change to the registry does.
+    ///
+    /// A name that was made in another way lives as long as it would anyway; no lease is returned then.
+    /// @throws as create, but not because the name is taken
+    [[nodiscard]] SharedName share(std::string_view name, const CreateOptions& options = {}) const;
+
+    /// Waits until nobody holds the lease of this name any more, and then shares it, so that it goes on for a while; others may
+    /// have it again by then.
+    /// @throws Error ENOENT when there is no such name, or none that several share
+    [[nodiscard]] Fd outlast(std::string_view name) const;
+
+    /// Takes a name away, with what it holds, if it has a lease that nobody holds, and nobody is inside.
+    /// @return what was removed; or who is `inside`, and nothing has changed; or nothing when the lease is held
+    /// @throws Error as remove, and ENOENT when it has no lease
+    std::optional<Leftovers> remove_unused(std::string_view name) const;
 
     /// Gives a name to a namespace that somebody else made.
     /// @throws as create
@@ -169,10 +203,13 @@ public:
     Leftovers remove(std::string_view name, const DeleteOptions& options = {}) const;
 
 private:
-    Fd add(std::string_view name, const CreateOptions& options, const Place* attached, bool leased) const;
+    enum class Lease { none, single, shared };
+    Fd add(std::string_view name, const CreateOptions& options, const Place* attached, Lease lease) const;
+    [[nodiscard]] std::optional<SharedName> join(const std::string& name) const;
 
     std::filesystem::path folder_;
     Holding holding_;
+    std::optional<std::chrono::milliseconds> patience_;
 };
 
 /// A new namespace whose name has not appeared yet. It goes, with all that was put into it, when this object does, or when

@@ -152,6 +152,34 @@ teardown() { names_teardown; }
     expect_equal "$(find "$(registry)" -mindepth 1 -name '.new-*' | wc -l)" 0
 }
 
+@test "create --config takes settings from a file, and those of the command line win" {
+    name=$(unique_name)
+    printf '%s\n' '# mine' 'shm_size = 8M' 'msgmni=7' 'shmmni=9' >file
+    ipcns create --config file --limit msgmni=8 "$name"
+    run -0 ipcns exec "$name" -- cat /proc/sys/kernel/msgmni /proc/sys/kernel/shmmni
+    expect_output $'8\n9'
+    run -0 ipcns exec "$name" -- df --block-size=1 --output=size /dev/shm
+    expect_in_output 8388608
+    other=$(unique_name)
+    ipcns create --config=-file --shm-size 4M "$other"
+    run -0 ipcns exec "$other" -- df --block-size=1 --output=size /dev/shm
+    expect_in_output 4194304
+}
+
+@test "create --config names the file and the line that makes no sense, and makes no name" {
+    name=$(unique_name)
+    printf 'msgmni=7\nshmmx=9\n' >file
+    run -2 --separate-stderr ipcns create --config file "$name"
+    expect_error "file:2: there is no limit 'shmmx'"
+    run -1 --separate-stderr ipcns create --config none "$name"
+    expect_error 'read none: No such file'
+    [[ ! -e $(registry)/$name ]]
+    # With a - it need not be there; what is there still has to make sense.
+    run -2 --separate-stderr ipcns create --config=-file "$name"
+    expect_error 'file:2: '
+    ipcns create --config=-none "$name"
+}
+
 @test "create -v says which namespace and where" {
     need_names
     name=$(unique_name)

@@ -317,6 +317,175 @@ TEST_P(RegistryOfEachKind, HolderOfALeaseThatIsKilled) {
     EXPECT_EQ(names.entries(), Set{});
 }
 
+TEST_P(RegistryOfEachKind, SharedNameLivesAsLongAsAnyoneHoldsIt) {
+    const OwnRegistry names(GetParam());
+    CreateOptions options;
+    options.shm_size = 1 << 20;
+    SharedName first = names->share("shared", options);
+    EXPECT_TRUE(first.made);
+    EXPECT_EQ(first.place.name, "shared");
+    EXPECT_NE(::fcntl(first.lease.get(), F_GETFD) & FD_CLOEXEC, 0);
+    // Whoever comes later has no say in what it is like.
+    SharedName second = names->share("shared", {});
+    EXPECT_FALSE(second.made);
+    EXPECT_EQ(second.place.ipc.id(), first.place.ipc.id());
+    struct statfs about {};
+    ASSERT_EQ(::fstatfs(second.place.shm.get(), &about), 0);
+    EXPECT_EQ(about.f_blocks * static_cast<std::uint64_t>(about.f_bsize), std::uint64_t{1} << 20);
+
+    first.lease.reset();
+    EXPECT_FALSE(names->remove_unused("shared"));
+    names->create("other");
+    EXPECT_EQ(names.entries(), (Set{"other", "shared"}));
+    // A copy counts, and so does that of a child that its parent knows nothing of any more.
+    {
+        const Waiting child([] {});
+        second.lease.reset();
+        EXPECT_FALSE(names->remove_unused("shared"));
+    }
+    second.place.ipc.call([] { return ::msgget(IPC_PRIVATE, 0600); });
+    const auto removed = names->remove_unused("shared");
+    ASSERT_TRUE(removed);
+    EXPECT_EQ(removed->sysv.queues, 1U);
+    EXPECT_TRUE(removed->inside.empty());
+    EXPECT_EQ(names.entries(), Set{"other"});
+    EXPECT_EQ(error_of([&] { (void)names->remove_unused("shared"); }), ENOENT);
+    EXPECT_EQ(error_of([&] { (void)names->remove_unused("other"); }), ENOENT);
+    EXPECT_EQ(error_of([&] { (void)names->outlast("other"); }), ENOENT);
+    EXPECT_EQ(names.entries(), Set{"other"});
+}
+
+TEST_P(RegistryOfEachKind, SharedNameOutlivesItsHoldersAsLongAsSomebodyIsInside) {
+    const OwnRegistry names(GetParam());
+    SharedName shared = names->share("shared");
+    {
+        Running running(into(shared.place, self({"say", "ready", "pause"})));
+        ASSERT_EQ(running.line(), "ready");
+        shared.lease.reset();
+        const auto left = names->remove_unused("shared");
+        ASSERT_TRUE(left);
+        EXPECT_EQ(left->inside, std::vector<pid_t>{running.child().pid()});
+        names->create("other");
+        EXPECT_EQ(names.entries(), (Set{"other", "shared"}));
+        EXPECT_FALSE(names->share("shared").made);
+    }
+    EXPECT_TRUE(names->remove_unused("shared"));
+    EXPECT_EQ(names.entries(), Set{"other"});
+}
+
+TEST_P(RegistryOfEachKind, SharedNameOfHoldersThatWereKilledIsSwept) {
+    const OwnRegistry names(GetParam());
+    {
+        const Waiting one([&] { (void)names->share("shared").lease.release(); });
+        const Waiting two([&] { (void)names->share("shared").lease.release(); });
+        names->create("other");
+        EXPECT_EQ(names.entries(), (Set{"other", "shared"}));
+    }
+    (void)names->remove("other");
+    EXPECT_EQ(names.entries(), Set{});
+}
+
+TEST_P(RegistryOfEachKind, WhoOutlastsAllHasTheNameWhenTheLastHolderIsKilled) {
+    const OwnRegistry names(GetParam());
+    Waiting one([&] { (void)names->share("shared").lease.release(); });
+    Waiting two([&] { (void)names->share("shared").lease.release(); });
+    std::atomic<bool> waits = true;
+    Fd lease;
+    std::thread waiting([&] {
+        lease = names->outlast("shared");
+        waits = false;
+    });
+    one.kill();
+    // Nobody can see that a thread goes on waiting; but it has not gone on although one of two is gone.
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    EXPECT_TRUE(waits);
+    two.kill();
+    waiting.join();
+    // Now it holds the name, as any other.
+    names->create("other");
+    EXPECT_FALSE(names->remove_unused("shared"));
+    EXPECT_FALSE(names->share("shared").made);
+    lease.reset();
+    EXPECT_TRUE(names->remove_unused("shared"));
+}
+
+TEST_P(RegistryOfEachKind, NamesMadeInOtherWaysAreSharedWithoutALease) {
+    const OwnRegistry names(GetParam());
+    names->create("plain");
+    const Fd lease = names->create_leased("leased");
+    for (const char* name : {"plain", "leased"}) {
+        const SharedName shared = names->share(name);
+        EXPECT_FALSE(shared.made);
+        EXPECT_FALSE(shared.lease);
+        EXPECT_EQ(shared.place.ipc.id(), names->open(name).ipc.id());
+    }
+    EXPECT_THROW((void)names->share("-"), UsageError);
+}
+
+TEST_P(RegistryOfEachKind, ManyWhoShareNeverLoseWhatTheyHold) {
+    const OwnRegistry names(GetParam());
+    std::atomic<int> made = 0;
+    std::atomic<int> removed = 0;
+    std::vector<std::thread> threads;
+    for (int number = 0; number < 6; ++number) {
+        threads.emplace_back([&] {
+            for (int i = 0; i < 6; ++i) {
+                std::string what;
+                const int error = error_of(
+                    [&] {
+                        SharedName shared = names->share("shared");
+                        if (shared.made) ++made;
+                        ASSERT_TRUE(shared.lease);
+                        for (int look = 0; look < 3; ++look) {
+                            EXPECT_EQ(names->open("shared").ipc.id(), shared.place.ipc.id());
+                            EXPECT_FALSE(names->remove_unused("shared"));
+                        }
+                        shared.lease.reset();
+                    },
+                    &what);
+                EXPECT_EQ(error, 0) << what;
+                const int gone = error_of([&] {
+                    if (names->remove_unused("shared")) ++removed;
+                });
+                EXPECT_TRUE(gone == 0 || gone == ENOENT);
+            }
+        });
+    }
+    for (auto& thread : threads) thread.join();
+    EXPECT_GE(made, removed); // who makes the name sweeps up before
+    EXPECT_GE(made, 1);
+    EXPECT_EQ(names.entries(), Set{});
+    EXPECT_EQ(mounts_below(names / ""), 0U);
+}
+
+TEST_P(RegistryOfEachKind, PatienceEndsAWaitForSomebodyWhoHasStopped) {
+    const OwnRegistry names(GetParam());
+    const SharedName held = names->share("held");
+    const Fd lock(::open((names / ".lock").c_str(), O_RDWR | O_CLOEXEC));
+    ASSERT_EQ(::flock(lock.get(), LOCK_EX), 0);
+    Registry hasty = *names;
+    hasty.set_patience(std::chrono::milliseconds(30));
+    EXPECT_EQ(error_of([&] { hasty.create("new"); }), ETIMEDOUT);
+    EXPECT_EQ(error_of([&] { (void)hasty.share("new"); }), ETIMEDOUT);
+    EXPECT_EQ(error_of([&] { (void)hasty.outlast("held"); }), ETIMEDOUT);
+    EXPECT_FALSE(hasty.share("held").made); // needs no lock
+    EXPECT_EQ(names.entries(), Set{"held"});
+}
+
+TEST_P(RegistryOfEachKind, ASecludedNameIsForItsOwnerAlone) {
+    const OwnRegistry names(GetParam());
+    CreateOptions options;
+    options.secluded = true;
+    names->create("secluded", options);
+    names->create("open");
+    struct stat about {};
+    ASSERT_EQ(::stat((names / "secluded").c_str(), &about), 0);
+    EXPECT_EQ(about.st_mode & 07777U, 0700U);
+    ASSERT_EQ(::stat((names / "open").c_str(), &about), 0);
+    EXPECT_EQ(about.st_mode & 07777U, 0755U);
+    EXPECT_EQ(names_in(*names), (Strings{"open", "secluded"}));
+}
+
 TEST_P(RegistryOfEachKind, WhatACrashLeftIsSwept) {
     const OwnRegistry names(GetParam());
     names->create("first");
