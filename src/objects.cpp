@@ -451,15 +451,6 @@ const char* word_of(State state) noexcept {
     return "?";
 }
 
-ObjectName name_of(const QueueRecord& record) { return {Kind::msg, static_cast<int>(record.id), {}, {}}; }
-ObjectName name_of(const SemaphoreSetRecord& record) {
-    return {Kind::sem, static_cast<int>(record.id), {}, {}};
-}
-ObjectName name_of(const SegmentRecord& record) { return {Kind::shm, static_cast<int>(record.id), {}, {}}; }
-ObjectName name_of(const PosixQueueRecord& record) { return {Kind::mq, {}, {}, record.name}; }
-ObjectName name_of(const NamedSemaphoreRecord& record) { return {Kind::psem, {}, {}, record.name}; }
-ObjectName name_of(const SharedMemoryRecord& record) { return {Kind::pshm, {}, {}, record.name}; }
-
 Fd shared_folder(const Place& place) {
     if (place.shm) return Fd(::fcntl(place.shm.get(), F_DUPFD_CLOEXEC, 3));
     if (place.ipc.id() == Namespace::current().id())

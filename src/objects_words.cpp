@@ -109,4 +109,13 @@ std::string ObjectName::text() const {
     return text + "0x" + std::string(std::begin(digits), end.ptr);
 }
 
+ObjectName name_of(const QueueRecord& record) { return {Kind::msg, static_cast<int>(record.id), {}, {}}; }
+ObjectName name_of(const SemaphoreSetRecord& record) {
+    return {Kind::sem, static_cast<int>(record.id), {}, {}};
+}
+ObjectName name_of(const SegmentRecord& record) { return {Kind::shm, static_cast<int>(record.id), {}, {}}; }
+ObjectName name_of(const PosixQueueRecord& record) { return {Kind::mq, {}, {}, record.name}; }
+ObjectName name_of(const NamedSemaphoreRecord& record) { return {Kind::psem, {}, {}, record.name}; }
+ObjectName name_of(const SharedMemoryRecord& record) { return {Kind::pshm, {}, {}, record.name}; }
+
 } // namespace ipcns

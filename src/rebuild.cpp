@@ -196,8 +196,8 @@ private:
     Fd file_;
 };
 
-Rebuild::Rebuild(int shared, Into into, const RestoreOptions& options)
-    : shared_(shared), into_(into), options_(options), user_namespace_(IdMap::user_namespace()) {}
+Rebuild::Rebuild(int shared, Into into, const RestoreOptions& options, ino_t user_namespace)
+    : shared_(shared), into_(into), options_(options), user_namespace_(user_namespace) {}
 
 Rebuild::~Rebuild() {
     if (!done_) undo();

@@ -32,8 +32,9 @@ public:
         empty, ///< a new namespace, which gets the snapshot's limits
         used,  ///< one that others use: nothing of theirs is touched
     };
-    /// @param shared the /dev/shm
-    Rebuild(int shared, Into into, const RestoreOptions& options);
+    /// @param shared         the /dev/shm
+    /// @param user_namespace IdMap::user_namespace() of the caller, whose users the snapshot and the options mean
+    Rebuild(int shared, Into into, const RestoreOptions& options, ino_t user_namespace);
     ~Rebuild() override;
 
     void begin(const Snapshot& snapshot) override;

@@ -9,6 +9,7 @@
 #include "drain.hpp"
 #include "error.hpp"
 #include "flow.hpp"
+#include "idmap.hpp"
 #include "rebuild.hpp"
 #include "tarball.hpp"
 
@@ -22,6 +23,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <exception>
@@ -45,7 +47,8 @@ public:
                 "to hold it still would hold every program of the system, your terminal too: --live");
         HoldOptions how;
         how.max_pause = options.max_pause;
-        hold_ = Hold::still(place, how);
+        how.except = keepers(place);
+        hold_ = hold(place, how);
         struct stat about {};
         if (output < 0 || ::fstat(output, &about) != 0 || S_ISREG(about.st_mode)) return;
         if (hold_->has_open({about.st_dev, about.st_ino}))
@@ -62,6 +65,30 @@ public:
     }
 
 private:
+    // A keeper only keeps: it has nothing to do with what is inside.
+    static std::vector<pid_t> keepers(const Place& place) {
+        std::vector<pid_t> found;
+        if (place.name.empty()) return found;
+        for (const auto& known : Registry::of_caller().list()) {
+            if (known.keeper != 0 && known.id == place.ipc.id()) found.push_back(known.keeper);
+        }
+        return found;
+    }
+    // Somebody who came in just now, or another save, is no reason to give up at once.
+    static Hold hold(const Place& place, const HoldOptions& how) {
+        constexpr std::chrono::milliseconds pause{20};
+        constexpr int attempts = 100;
+        for (int attempt = 1;; ++attempt) {
+            try {
+                return Hold::still(place, how);
+            } catch (const Error& error) {
+                const int number = error.code().value();
+                if ((number != EAGAIN && number != EBUSY) || attempt == attempts) throw;
+            }
+            std::this_thread::sleep_for(pause);
+        }
+    }
+
     std::optional<Hold> hold_;
 };
 
@@ -271,7 +298,7 @@ RestoreReport restore(int input, const Registry& registry, const std::string& wa
     RestoreReport report;
     Registry::Draft draft = registry.draft(name, create_options(options, reader.snapshot()));
     const Fd shared = shared_folder(draft.place());
-    Rebuild rebuild(shared.get(), Rebuild::Into::empty, options);
+    Rebuild rebuild(shared.get(), Rebuild::Into::empty, options, IdMap::user_namespace());
     draft.place().ipc.call([&] { report.contents = reader.feed(rebuild, options.progress); });
     draft.publish();
     report.snapshot = reader.snapshot();
@@ -287,9 +314,10 @@ RestoreReport restore_into(int input, const Place& place, const RestoreOptions& 
     if (!shared && !(snapshot.pshm.empty() && snapshot.psem.empty()))
         fail(ENOENT, "restore shared memory and named semaphores",
              "which /dev/shm belongs to the namespace is not known");
+    const ino_t user_namespace = IdMap::user_namespace();
     place.ipc.call([&] {
         // Its end, too, is inside.
-        Rebuild rebuild(shared.get(), Rebuild::Into::used, options);
+        Rebuild rebuild(shared.get(), Rebuild::Into::used, options, user_namespace);
         report.contents = reader.feed(rebuild, options.progress);
         report.notes = std::move(rebuild.notes());
     });
@@ -376,7 +404,7 @@ CloneReport clone_once(const Place& place, const Registry& registry, const std::
     create.shm_size = options.shm_size ? options.shm_size : Capture::shm_size_of(place);
     Registry::Draft draft = registry.draft(name, create);
     const Fd shared = shared_folder(draft.place());
-    Rebuild rebuild(shared.get(), Rebuild::Into::empty, options);
+    Rebuild rebuild(shared.get(), Rebuild::Into::empty, options, IdMap::user_namespace());
     Ferry ferry(rebuild);
     std::unique_ptr<Capture> capture;
     std::exception_ptr thrown;

@@ -98,7 +98,8 @@ expect_same() { # NAME NAME
     [[ $stderr == *"restored 1 queue"*"not as they were"*times* ]]
     ipcns show "$db" -n -o OBJECT | grep -x 'pshm:/memory'
     # What has no name.
-    ipcns run -- "$IPCNS" save self nameless
+    stay ipcns run --
+    ipcns save "$pid" nameless
     run --separate-stderr ipcns restore nameless
     expect_status 1
     expect_error "had no name"
@@ -194,7 +195,9 @@ expect_same() { # NAME NAME
     expect_status 1
     expect_error "Is a directory"
     # Who reads it would be held still: that would never end.
-    run --separate-stderr timeout 20 bash -c '"$IPCNS" save "$1" - | "$IPCNS" exec "$1" -- cat >/dev/null; exit ${PIPESTATUS[0]}' - "$db"
+    mkfifo fifo
+    in_background "$IPCNS" exec "$db" -- cat "$work/fifo"
+    run --separate-stderr timeout 20 bash -c '"$IPCNS" save "$1" - >fifo' - "$db"
     expect_status 2
     expect_error "a program inside the namespace"
     start_terminal

@@ -198,10 +198,11 @@ private:
              i > 0; --i) {
             const auto data =
                 bytes(chance(4) ? 0 : below(static_cast<std::uint64_t>(attributes.mq_msgsize) + 1));
+            const char* const text = data.empty() ? "" : reinterpret_cast<const char*>(data.data());
             const auto priority = static_cast<unsigned>(chance(3)   ? below(3)
                                                         : chance(4) ? 32767
                                                                     : below(32768));
-            ASSERT_EQ(::mq_send(queue, reinterpret_cast<const char*>(data.data()), data.size(), priority), 0);
+            ASSERT_EQ(::mq_send(queue, text, data.size(), priority), 0);
         }
         ASSERT_EQ(::fchown(queue, owner(), owner()), 0);
         ASSERT_EQ(::fchmod(queue, mode()), 0);
