@@ -677,6 +677,7 @@ END
     [[ ${lines[2]} == 0 && ${lines[3]} == 1 ]]
 }
 
+# bats test_tags=serial
 @test "nothing is left of a run: no mount, no process, no name" {
     mounts=$(</proc/self/mountinfo)
     for options in '' --ipc-only --strict --root '--limit shmmni=9' "--name $(unique_name)"; do

@@ -186,7 +186,7 @@ private:
         struct mq_attr attributes {};
         // All queues of a user, these and their copies, share RLIMIT_MSGQUEUE.
         attributes.mq_maxmsg = static_cast<long>(1 + below(most_messages_));
-        const std::uint64_t room = 70000 / static_cast<std::uint64_t>(attributes.mq_maxmsg);
+        const std::uint64_t room = 25000 / static_cast<std::uint64_t>(attributes.mq_maxmsg);
         attributes.mq_msgsize = static_cast<long>(1 + below(std::min<std::uint64_t>(room, message_size_)));
         const std::string file = "/" + name(255);
         const mqd_t queue =
