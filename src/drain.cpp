@@ -305,7 +305,7 @@ std::vector<std::string> recover_drained(int folder) {
                 done.push_back(put_back(folder, name, *journal));
         } catch (const Error& error) {
             // The journal stays, for the next one.
-            done.push_back(error.what());
+            done.emplace_back(error.what());
         }
     }
     return done;

@@ -204,7 +204,7 @@ public:
 
 private:
     enum class Lease { none, single, shared };
-    Fd add(std::string_view name, const CreateOptions& options, const Place* attached, Lease lease) const;
+    Fd add(std::string_view name, const CreateOptions& options, const Place* attached, Lease kind) const;
     [[nodiscard]] std::optional<SharedName> join(const std::string& name) const;
 
     std::filesystem::path folder_;
