@@ -124,6 +124,55 @@ END
     expect_in_output finished
 }
 
+# IPCNS_SAVES=20 for a long run.
+@test "saved again and again under pgbench, a cluster serves on without an error" {
+    cat >script <<'END'
+source ./functions
+folder=$PWD/cluster
+if ((EUID == 0)); then
+    # What is mounted here goes away with this script.
+    mount -t tmpfs none /mnt
+    chmod 755 /mnt
+    folder=/mnt/cluster
+fi
+mkdir "$folder"
+make_cluster "$folder"
+"$IPCNS" run --wait -- "${as[@]}" "$postgres/postgres" -D "$folder/data" >log 2>&1 &
+server=$!
+wait_for ready "$folder"
+"${as[@]}" "$postgres/pgbench" -q -i -h "$folder/socket" -p 54321 -U postgres postgres >/dev/null 2>&1
+"${as[@]}" "$postgres/pgbench" -c 4 -T 600 -h "$folder/socket" -p 54321 -U postgres postgres >bench 2>&1 &
+bench=$!
+transactions() { "${as[@]}" "$postgres/psql" -h "$folder/socket" -p 54321 -U postgres -tAc 'SELECT count(*) FROM pgbench_history' postgres; }
+more_than() { (($(transactions) > $1)); }
+for ((i = 0; i < ${IPCNS_SAVES:-4}; ++i)); do
+    wait_for more_than "$(transactions)"
+    "$IPCNS" save -v "$(postmaster "$folder")" file
+    "$IPCNS" restore --check file
+    kill -0 "$bench"
+done
+wait_for more_than "$(transactions)"
+"$IPCNS" restore --list -n -o OBJECT,SIZE file | grep '^shm:'
+kill -TERM "$bench"
+wait "$bench" || true
+cat bench
+if grep -iE 'error|fatal|aborted' bench; then exit 1; fi
+if grep -E 'PANIC|ERROR|terminated by signal|Interrupted' log; then exit 1; fi
+kill -INT "$server"
+wait "$server"
+echo finished
+END
+    local own=()
+    if is_root; then
+        getent passwd postgres >/dev/null || skip 'there is no user postgres'
+        own=(unshare --mount --propagation private)
+    fi
+    run "${own[@]}" bash ./script
+    tail -n 30 log 2>/dev/null || true
+    expect_status 0
+    expect_in_output finished
+}
+
 # bats test_tags=user
 @test "an ordinary user's two clusters with the same port and the same key serve pgbench at once" {
     cat >script <<'END'
