@@ -399,12 +399,13 @@ void Rebuild::make_all() {
     }
     {
         NextId next("sem");
-        for (const auto& [record, values] : snapshot_->sem)
+        for (const auto& set : snapshot_->sem)
             with_id(
-                next, name_of(record), record.id,
+                next, name_of(set.record), set.record.id,
                 [&] {
-                    return make_semaphore_set(record.key, values.size(),
-                                              options_of<MakeOptions>(record.who, record.key), values);
+                    return make_semaphore_set(set.record.key, set.values.size(),
+                                              options_of<MakeOptions>(set.record.who, set.record.key),
+                                              set.values);
                 },
                 sem_);
     }
