@@ -399,7 +399,7 @@ void Rebuild::make_all() {
     }
     {
         NextId next("sem");
-        for (const Snapshot::Set& set : snapshot_->sem)
+        for (const auto& set : snapshot_->sem)
             with_id(
                 next, name_of(set.record), set.record.id,
                 [&] {
