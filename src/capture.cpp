@@ -325,8 +325,9 @@ bool Capture::can_read_queues() {
         return true;
     } catch (const Error& error) {
         if (!options_.drain)
-            fail(error.code().value(), "save the messages of POSIX queues: " + std::string(error.what()),
-                 "--drain receives them, and sends them back");
+            fail(error.code().value(), "save the messages of POSIX queues",
+                 options_.live ? error.hint()
+                               : "--drain receives them, and sends them back; without it, " + error.hint());
         return false;
     }
 }
