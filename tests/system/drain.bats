@@ -118,7 +118,7 @@ no_journals() { [[ -z $(compgen -G "$XDG_RUNTIME_DIR/ipcns/.drain-*") ]]; }
         if ((round % 2)); then kill -KILL "$saver" 2>/dev/null || true; else kill -KILL -- "-$saver" 2>/dev/null || true; fi
         wait "$saver" 2>/dev/null || true
         # Who drains is a process of its own, which may live on for a moment, and finish its work.
-        wait_until 10 nobody_drains
+        wait_until 10 nobody_drains "$saver"
         run --separate-stderr ipcns peek "$db" mq:/none
         if [[ $stderr == *'back into mq:/jobs'* ]]; then recovered=$((recovered + 1)); fi
         no_journals
@@ -128,11 +128,7 @@ no_journals() { [[ -z $(compgen -G "$XDG_RUNTIME_DIR/ipcns/.drain-*") ]]; }
     done
     printf '%s times put back\n' "$recovered"
 }
-# Nobody has a journal open.
-nobody_drains() {
-    local journal
-    for journal in "$XDG_RUNTIME_DIR"/ipcns/.drain-*; do
-        [[ -e $journal ]] || continue
-        flock -n "$journal" true || return 1
-    done
+# Of the session of a save nobody is left.
+nobody_drains() { # PID
+    ! ps -eo pgid=,stat= | awk -v group="$1" '$1 == group && $2 !~ /^Z/ {found = 1} END {exit !found}'
 }

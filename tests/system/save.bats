@@ -101,8 +101,8 @@ expect_same() { # NAME NAME
     stay ipcns run --
     ipcns save "$pid" nameless
     run --separate-stderr ipcns restore nameless
-    expect_status 1
-    expect_error "had no name"
+    expect_status 2
+    expect_error "saved without a name"
 }
 
 @test "save - | restore -, with and without zstd; the file is smaller with it" {
