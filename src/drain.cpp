@@ -210,12 +210,22 @@ void drain(int folder, const NamespaceId& ns, int queues, const PosixQueueRecord
 
 namespace {
 
+// True when nobody has the journal. The helpers of one that was killed end some milliseconds after it.
+bool take_over(int file) {
+    constexpr int patience = 50;
+    for (int i = 0; ::flock(file, LOCK_EX | LOCK_NB) != 0; ++i) {
+        if (i == patience) return false;
+        ::usleep(10'000);
+    }
+    return true;
+}
+
 // A journal whose maker is gone; nothing: it is being written, or is none.
 std::unique_ptr<Journal> abandoned(int folder, const std::string& name) {
     Fd file(::openat(folder, name.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
     struct stat about {};
-    if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0 || ::fstat(file.get(), &about) != 0 ||
-        !S_ISREG(about.st_mode) || about.st_uid != ::geteuid() || about.st_nlink != 1)
+    if (!file || !take_over(file.get()) || ::fstat(file.get(), &about) != 0 || !S_ISREG(about.st_mode) ||
+        about.st_uid != ::geteuid() || about.st_nlink != 1)
         return nullptr;
     if (static_cast<std::uint64_t>(about.st_size) < page) {
         (void)::unlinkat(folder, name.c_str(), 0); // killed before it had taken anything

@@ -110,7 +110,7 @@ no_journals() { [[ -z $(compgen -G "$XDG_RUNTIME_DIR/ipcns/.drain-*") ]]; }
     inside take >expected
     inside fill
     recovered=0
-    for ((round = 0; round < ${IPCNS_SAVES:-40}; ++round)); do
+    for ((round = 0; round < ${IPCNS_SAVES:-25}; ++round)); do
         setsid "$IPCNS" save --drain "$db" file 2>/dev/null 3>&- &
         saver=$!
         sleep "0.00$((RANDOM % 10))$((RANDOM % 10))"
