@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes for people and for programs: a dump in hexadecimal and text, base64, or just the bytes.
+// Bytes for people and for programs: a dump in hexadecimal and text, or just the bytes.
 #pragma once
 
 #include <ipcns/contents.hpp>
@@ -13,9 +13,6 @@
 #include <string_view>
 
 namespace ipcns::cli {
-
-/// RFC 4648, with padding.
-std::string base64(std::span<const std::byte> bytes);
 
 /// Lines of 16 bytes as hexdump(1) and its -C print them. Lines that say the same as the one before are one line, "*".
 class Dump {

@@ -260,11 +260,7 @@ const Snapshot& Capture::look() {
     look_at_sysv();
     look_at_queues();
     look_at_files();
-    for (const auto& record : snapshot_.msg) all_ += record.bytes;
-    for (const auto& [record, huge_page] : snapshot_.shm)
-        all_ += record.removed ? 0 : record.resident.value_or(0) + record.swapped.value_or(0);
-    for (const auto& record : snapshot_.mq) all_ += record.bytes.value_or(0);
-    for (const auto& record : snapshot_.pshm) all_ += record.allocated;
+    all_ = contents_bytes(snapshot_);
     return snapshot_;
 }
 

@@ -25,10 +25,6 @@ using Json = nlohmann::ordered_json; // to be written: as a person would
 // To be read. The other one compares each key with all before it, and a stranger may have a million of them.
 using Parsed = nlohmann::json;
 
-[[noreturn]] void damaged(const std::string& why) {
-    fail(EBADMSG, "read the snapshot: " + why, "the file is damaged, or was made by something else");
-}
-
 // ---- Values ------------------------------------------------------------------------------------------------------
 
 std::string hex(std::uint32_t number) {
@@ -57,18 +53,6 @@ Json time_value(const Moment& when) {
 
 constexpr std::string_view base64_letters =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-std::string to_base64(std::string_view bytes) {
-    std::string text;
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
-        std::uint32_t three = 0;
-        for (std::size_t k = 0; k < 3; ++k)
-            three = three << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0U);
-        for (std::size_t k = 0; k < 4; ++k)
-            text += i + k > bytes.size() ? '=' : base64_letters[three >> (18 - 6 * k) & 63U];
-    }
-    return text;
-}
 
 std::optional<std::string> from_base64(std::string_view text) {
     std::string bytes;
@@ -124,7 +108,7 @@ Json posix_object(const PosixRecord& record) {
     if (is_utf8(record.name))
         json["name"] = record.name;
     else
-        json["name_base64"] = to_base64(record.name);
+        json["name_base64"] = base64(std::as_bytes(std::span(record.name)));
     json["uid"] = record.who.owner;
     json["gid"] = record.who.group;
     json["mode"] = octal(record.who.mode);
@@ -371,6 +355,20 @@ Parsed parse(std::string_view text) {
 }
 
 } // namespace
+
+[[noreturn]] void damaged(const std::string& why) {
+    fail(EBADMSG, "read the snapshot: " + why, "the file is damaged, or was made by something else");
+}
+
+std::uint64_t contents_bytes(const Snapshot& snapshot) {
+    std::uint64_t bytes = 0;
+    for (const auto& record : snapshot.msg) bytes += record.bytes;
+    for (const auto& [record, huge_page] : snapshot.shm)
+        bytes += record.removed ? 0 : record.resident.value_or(0) + record.swapped.value_or(0);
+    for (const auto& record : snapshot.mq) bytes += record.bytes.value_or(0);
+    for (const auto& record : snapshot.pshm) bytes += record.allocated;
+    return bytes;
+}
 
 bool has_member(const Snapshot& snapshot, Kind kind, std::size_t index) {
     switch (kind) {

@@ -24,6 +24,9 @@ inline constexpr std::uint64_t most_manifest_bytes = std::uint64_t{64} << 20;
 /// The most values in the manifest, lists and objects included.
 inline constexpr std::size_t most_manifest_values = 8'000'000;
 
+/// Throws Error EBADMSG: what is wrong with a file.
+[[noreturn]] void damaged(const std::string& why);
+
 /// The manifest's text.
 /// @throws Error EFBIG when it would be more than is read
 std::string manifest_text(const Snapshot& snapshot);
@@ -48,6 +51,9 @@ struct SnapshotEnd {
 std::string end_text(const SnapshotEnd& end);
 /// @throws Error EBADMSG
 SnapshotEnd parse_end(std::string_view text);
+
+/// Bytes of contents, as far as the records tell.
+std::uint64_t contents_bytes(const Snapshot& snapshot);
 
 /// True when the object has a member of its own, which holds its contents.
 bool has_member(const Snapshot& snapshot, Kind kind, std::size_t index);

@@ -38,10 +38,6 @@ namespace {
 
 constexpr std::uint64_t page = 4096;
 
-[[noreturn]] void damaged(const std::string& why) {
-    fail(EBADMSG, "read the snapshot: " + why, "the file is damaged, or was made by something else");
-}
-
 std::string said(const ObjectName& name) { return escape(name.text()); }
 
 std::uint64_t plus(std::uint64_t a, std::uint64_t b) {

@@ -27,10 +27,6 @@
 namespace ipcns {
 namespace {
 
-[[noreturn]] void damaged(const std::string& why) {
-    fail(EBADMSG, "read the snapshot: " + why, "the file is damaged, or was made by something else");
-}
-
 std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 // The head of a message in a member: its type or priority and its length, little end first.
@@ -643,11 +639,7 @@ void TarReader::read_messages(Kind kind, std::size_t index, Receiver& to) {
 
 std::uint64_t TarReader::feed(Receiver& to, const ProgressFunction& progress) {
     progress_ = &progress;
-    for (const auto& record : snapshot_.msg) all_ += record.bytes;
-    for (const auto& [record, huge] : snapshot_.shm)
-        all_ += record.removed ? 0 : record.resident.value_or(record.bytes) + record.swapped.value_or(0);
-    for (const auto& record : snapshot_.mq) all_ += record.bytes.value_or(0);
-    for (const auto& record : snapshot_.pshm) all_ += record.allocated;
+    all_ = contents_bytes(snapshot_);
     to.begin(snapshot_);
     for (const Kind kind : kinds_with_members) {
         for (std::size_t index = 0; index < count_of(snapshot_, kind); ++index) {

@@ -149,4 +149,19 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
     return best;
 }
 
+std::string base64(std::span<const std::byte> bytes) {
+    constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string text;
+    text.reserve((bytes.size() + 2) / 3 * 4);
+    for (std::size_t i = 0; i < bytes.size(); i += 3) {
+        const std::size_t here = std::min<std::size_t>(3, bytes.size() - i);
+        std::uint32_t word = 0;
+        for (std::size_t n = 0; n < 3; ++n)
+            word = word << 8U | (n < here ? std::to_integer<std::uint32_t>(bytes[i + n]) : 0U);
+        for (std::size_t n = 0; n < 4; ++n)
+            text += n <= here ? letters[word >> (18U - 6U * static_cast<unsigned>(n)) & 63U] : '=';
+    }
+    return text;
+}
+
 } // namespace ipcns

@@ -5,6 +5,7 @@
 #include <ipcns/error.hpp>
 #include <ipcns/export.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -23,6 +24,9 @@ namespace ipcns {
 /// well-formed UTF-8 become \xNN, \n, \t or \\; so do the C1 controls and the characters that turn the
 /// direction of text around.
 [[nodiscard]] IPCNS_API std::string escape(std::string_view raw);
+
+/// Bytes in base64 (RFC 4648), with padding.
+[[nodiscard]] IPCNS_API std::string base64(std::span<const std::byte> bytes);
 
 /// The word that was probably meant: the one of @p known with the fewest letters to change, add or take away to make it
 /// @p word, if these are at most two; empty when there is none.
