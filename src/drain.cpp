@@ -12,6 +12,7 @@
 #include "drain.hpp"
 
 #include "error.hpp"
+#include "random.hpp"
 
 #include <ipcns/fd.hpp>
 #include <ipcns/text.hpp>
@@ -21,7 +22,6 @@
 #include <mqueue.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -114,16 +114,6 @@ private:
     std::uint64_t size_;
 };
 
-std::string random_name() {
-    std::uint64_t number = 0;
-    if (::getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number))
-        fail("get a random number");
-    std::array<char, 40> text;
-    std::snprintf(text.data(), text.size(), "%.*s%016llx", static_cast<int>(journal_prefix.size()),
-                  journal_prefix.data(), static_cast<unsigned long long>(number));
-    return text.data();
-}
-
 void send_back(int queue, Slot& slot) {
     while (::mq_timedsend(queue, reinterpret_cast<const char*>(slot.text()), slot.length, slot.priority,
                           &long_ago) != 0) {
@@ -154,7 +144,7 @@ void drain(int folder, const NamespaceId& ns, int queues, const PosixQueueRecord
     const std::uint64_t room = *record.message_size;
     const std::uint64_t stride = (sizeof(Slot) + room + page - 1) / page * page;
     const std::uint64_t size = page + stride * *record.messages;
-    const std::string name = random_name();
+    const std::string name = random_name(journal_prefix);
     Fd file(::openat(folder, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0 ||
         ::ftruncate(file.get(), static_cast<off_t>(size)) != 0)
@@ -169,8 +159,7 @@ void drain(int folder, const NamespaceId& ns, int queues, const PosixQueueRecord
     head.stride = stride;
     std::memcpy(head.name.data(), record.name.c_str(),
                 std::min(record.name.size() + 1, head.name.size() - 1));
-    if (::getrandom(&head.pattern, sizeof head.pattern, 0) != static_cast<ssize_t>(sizeof head.pattern))
-        fail("get a random number");
+    fill_random(&head.pattern, sizeof head.pattern);
     head.magic = journal_magic; // last: without it there is nothing in here
 
     std::uint64_t bytes = *record.bytes;

@@ -14,6 +14,7 @@
 #include "keeper.hpp"
 #include "mounts.hpp"
 #include "procfs.hpp"
+#include "random.hpp"
 #include "usermap.hpp"
 
 #include <ipcns/inventory.hpp>
@@ -30,7 +31,6 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -73,15 +73,6 @@ std::vector<std::string> entries_of(int folder) {
     while (const struct dirent* entry = ::readdir(dir.get())) names.emplace_back(entry->d_name);
     std::sort(names.begin(), names.end());
     return names;
-}
-
-std::string hidden_name(const char* prefix) {
-    std::uint64_t number = 0;
-    if (::getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number))
-        fail("get a random number");
-    std::array<char, 32> text;
-    std::snprintf(text.data(), text.size(), "%s%016llx", prefix, static_cast<unsigned long long>(number));
-    return text.data();
 }
 
 bool is_hidden(std::string_view name) { return name.starts_with(".new-") || name.starts_with(".old-"); }
@@ -541,7 +532,7 @@ void stay(const StartedKeeper& keeper, const std::string& what) {
 // @return nothing when somebody holds it
 std::optional<Leftovers> take_away(const Registry& registry, int folder, const std::string& name, bool unused,
                                    bool anyway, bool nobody) {
-    const std::string hidden = hidden_name(".old-");
+    const std::string hidden = random_name(".old-");
     std::optional<Opened> opened;
     // Each mount that goes waits for an RCU grace period, which on a busy machine takes long. So that is done without the
     // lock of the registry, under one of its own, which tells others to leave it to us.
@@ -633,7 +624,7 @@ Fd Registry::add(std::string_view name, const CreateOptions& options, const Plac
     sweep(*this, folder.get());
     make_free(*this, folder.get(), wanted, what);
 
-    const std::string hidden = hidden_name(".new-");
+    const std::string hidden = random_name(".new-");
     const Fd own = make_folder(folder.get(), hidden.c_str(), options.owner || options.secluded ? 0700 : 0755);
     Rollback undo([&] { dispose(folder.get(), hidden); });
     if (options.owner) open_to(own.get(), options.owner->user);
@@ -769,7 +760,7 @@ Registry::Draft Registry::draft(std::string_view name, const CreateOptions& opti
         parts->place.shm = Fd(::fcntl(parts->mounted->shm.get(), F_DUPFD_CLOEXEC, 3));
         return Draft(std::move(parts));
     }
-    const std::string hidden = hidden_name(".draft-");
+    const std::string hidden = random_name(".draft-");
     const Fd own = make_folder(folder, hidden.c_str(), 0755);
     Rollback undo([&] { dispose(folder, hidden); });
     parts->lease = make_file(own.get(), "lease", 0600);
@@ -788,7 +779,7 @@ void Registry::Draft::publish() {
     const Lock lock(parts.registry, folder);
     make_free(parts.registry, folder, parts.name, parts.what);
     if (parts.mounted) {
-        const std::string hidden = hidden_name(".new-");
+        const std::string hidden = random_name(".new-");
         const Fd own = make_folder(folder, hidden.c_str(), 0755);
         Rollback undo([&] { dispose(folder, hidden); });
         put_mounts(own.get(), *parts.mounted);

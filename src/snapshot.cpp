@@ -10,6 +10,7 @@
 #include "error.hpp"
 #include "flow.hpp"
 #include "idmap.hpp"
+#include "random.hpp"
 #include "rebuild.hpp"
 #include "tarball.hpp"
 
@@ -17,7 +18,6 @@
 #include <ipcns/text.hpp>
 
 #include <fcntl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -126,12 +126,8 @@ void check_options(const SaveOptions& options) {
 }
 
 std::string hidden_name(const std::string& file) {
-    std::uint64_t number = 0;
-    if (::getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number))
-        fail("get a random number");
-    std::array<char, 32> text;
-    std::snprintf(text.data(), text.size(), ".ipcns-%016llx", static_cast<unsigned long long>(number));
-    return "." + file.substr(0, 200) + text.data();
+    constexpr std::size_t longest = 200; // of 255, with what comes behind it
+    return random_name("." + file.substr(0, longest) + ".ipcns-");
 }
 
 /// A file that has no name yet.

@@ -13,6 +13,7 @@
 #include "errand.hpp"
 #include "error.hpp"
 #include "packets.hpp"
+#include "random.hpp"
 #include "programs.hpp"
 #include "usermap.hpp"
 #include "verdict.hpp"
@@ -23,7 +24,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -47,10 +47,6 @@ namespace {
 constexpr int step_ms = 4000;  // longer than any step takes on a busy machine
 constexpr int start_ms = 8000; // for the first answer of a program that has just been started
 constexpr int end_ms = 3000;
-
-void fill_random(void* memory, std::size_t bytes) {
-    if (::getrandom(memory, bytes, 0) != static_cast<ssize_t>(bytes)) fail("get random bytes");
-}
 
 Reply lost(const char* why) {
     Reply reply{};
