@@ -297,12 +297,12 @@ if {mib}:
         ctypes.memmove(address + (i << 20), piece, 1 << 20)
 for i in range({objects} // 4):
     queue = libc.msgget(0x1000 + i, 0o1600)
-    libc.msgsnd(queue, b"\1\0\0\0\0\0\0\0a message", 9, 0)
+    libc.msgsnd(queue, b"\\1" + bytes(7) + b"a message", 9, 0)
     libc.semget(0x1000 + i, 2, 0o1600)
     address = libc.shmat(libc.shmget(0x1000 + i, 4096, 0o1600), None, 0)
     ctypes.memmove(address, piece, 100)
     libc.shmdt(ctypes.c_void_p(address))
-    with open(f"/dev/shm/object{i}", "wb") as file:
+    with open(f"/dev/shm/object{{i}}", "wb") as file:
         file.write(piece[:100])
 print("ready", flush=True)
 if {mib}:
