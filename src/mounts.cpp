@@ -44,11 +44,11 @@ std::string shm_size_option(const std::optional<std::uint64_t>& wanted) {
                           static_cast<std::uint64_t>(host.f_bsize));
 }
 
-int new_tmpfs(const char* size) noexcept {
+int new_tmpfs(const char* size, const char* mode) noexcept {
     const int context = ::fsopen("tmpfs", FSOPEN_CLOEXEC);
     if (context < 0) return -1;
     int mount = -1;
-    if (::fsconfig(context, FSCONFIG_SET_STRING, "mode", "1777", 0) == 0 &&
+    if (::fsconfig(context, FSCONFIG_SET_STRING, "mode", mode, 0) == 0 &&
         (size[0] == '\0' || ::fsconfig(context, FSCONFIG_SET_STRING, "size", size, 0) == 0) &&
         ::fsconfig(context, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0)
         mount = ::fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);

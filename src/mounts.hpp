@@ -20,9 +20,9 @@ namespace ipcns {
 /// empty for the kernel's default when the host's /dev/shm is no tmpfs.
 std::string shm_size_option(const std::optional<std::uint64_t>& wanted);
 
-/// A new tmpfs of mode 1777, attached to nothing: its root. @p size: as of shm_size_option().
+/// A new tmpfs, attached to nothing: its root. @p size: as of shm_size_option(). @p mode: of its root, octal.
 /// Async-signal-safe. -1 with errno on failure.
-int new_tmpfs(const char* size) noexcept;
+int new_tmpfs(const char* size, const char* mode = "1777") noexcept;
 
 /// A mount of the POSIX queues of the IPC namespace of the caller, attached to nothing. Async-signal-safe. -1
 /// with errno on failure; ENODEV where the kernel has no POSIX queues.

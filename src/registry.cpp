@@ -601,8 +601,9 @@ void Registry::prepare() const {
     // Looked up again: somebody else may have done it while we waited.
     const Fd now(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (now && is_mount_root(now.get())) return;
-    // A shared mount, so that names made later appear in mount namespaces that were made earlier.
-    const Fd mount(copy_mount(folder.get()));
+    // A mount of its own that is shared, so that names made later appear in mount namespaces that were made earlier. And a
+    // tmpfs, since not every /run is one: names don't outlive the system's end, and are not written to a disk.
+    const Fd mount(new_tmpfs("", "0755"));
     struct mount_attr shared {};
     shared.propagation = MS_SHARED;
     if (!mount || ::mount_setattr(mount.get(), "", AT_EMPTY_PATH, &shared, sizeof shared) != 0 ||

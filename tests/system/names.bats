@@ -250,11 +250,16 @@ teardown() { names_teardown; }
 }
 
 # bats test_tags=root
-@test "the registry is a shared mount, and names reach mount namespaces that were made before" {
+@test "the registry is a shared tmpfs wherever /run is, and names reach mount namespaces that were made before" {
     name=$(unique_name)
     first=$(unique_name)
     ipcns create "$first" # so that there is a registry
     expect_equal "$(findmnt -n -o PROPAGATION /run/ipcns)" shared
+    # In a world whose /run is on a disk, or in a folder at least, and that has no names yet.
+    expect_equal "$(unshare --mount --propagation private sh -ec '
+        mkdir "$1/run" && mount --bind "$1/run" /run && "$2" create x && stat -f -c %T /run/ipcns && stat -c %a /run/ipcns
+        "$2" delete x' - "$work" "$IPCNS")" $'tmpfs\n755'
+    expect_equal "$(ls -A "$work/run/ipcns")" .lock
     stay unshare --mount --propagation slave
     ipcns create "$name"
     # What nsenter sees there is what a service with mounts of its own would see.
