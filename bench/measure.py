@@ -21,6 +21,8 @@ import tempfile
 import threading
 import time
 
+from chart import charts
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build/bench"
 TOOLS = BUILD / "bench"
@@ -723,12 +725,13 @@ def information_report(info):
           duration(r["system_us"])] for r in info])
 
 
-def report(about, results, info):
+def report(about, results, info, drawn):
     parts = [
         "# Results",
         "Written by `bench/run`; what is measured and how: [docs/performance.md](../docs/performance.md).",
         "\n".join(f"- {key}: {value}" for key, value in about.items()),
     ]
+    parts += [f"![{name[:-4]}](charts/{name})" for name in drawn]
     compared = {name: result for name, result in results.items() if "target" in result}
     if compared:
         parts.append(compared_report(compared))
@@ -779,9 +782,13 @@ def main():
             results[name] = ROWS[name](options)
         info = [] if options.row else information(options)
         about["load"] += ", %.2f, %.2f, %.2f at the end" % os.getloadavg()
-        text = report(about, results, info)
+        drawn = {} if options.row else charts(results)
+        text = report(about, results, info, drawn)
         if not options.row:
             write(ROOT / "bench/RESULTS.md", text)
+            (ROOT / "bench/charts").mkdir(exist_ok=True)
+            for name, svg in drawn.items():
+                write(ROOT / "bench/charts" / name, svg)
         everything = {"machine": about, "rows": results, "information": info}
     print(text, end="")
     if options.json:

@@ -60,7 +60,10 @@ long call(long number, Arguments... arguments) {
     const long list[5] = {
         (long)arguments...}; // NOLINT(google-readability-casting): numbers and pointers alike
     long result = 0;
+    // It does not know register variables.
+    // cppcheck-suppress constStatement
     register long r10 asm("r10") = list[3];
+    // cppcheck-suppress constStatement
     register long r8 asm("r8") = list[4];
     asm volatile("syscall"
                  : "=a"(result)

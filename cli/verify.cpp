@@ -322,7 +322,7 @@ void add_verify(App& program, int& status) {
         ->add_option("--run-options", options->run_options,
                      "options of run for the new namespaces, in one word: '--strict'. With one\n"
                      "                          TARGET: between it and a new namespace")
-        ->type_name("OPTIONS");
+        ->type_name("WORDS");
     command->add_option("--only", options->only, "try only these channels, and those of --expect")
         ->type_name("CHANNEL,...");
     command->add_option("--expect", options->expect, "what must be isolated (default: kinds)")

@@ -50,6 +50,7 @@ test_needs=(
     'python3=/usr/bin/python3'
     'python3-pytest=pytest'
     'codespell=codespell'
+    'cppcheck=cppcheck'
     'jq=jq'
     'xxhash=xxh128sum'
     'perl-base=perl'

@@ -338,6 +338,7 @@ private:
     const Deadline* deadline_ = nullptr; // in the process of the grip, whose timer it is
 };
 
+// cppcheck-suppress passedByValue ; it is moved from
 Hold::Grip::Grip(NamespaceId space, Outsiders outsiders, HoldOptions options)
     : space_(space),
       outsiders_(std::move(outsiders.processes)),
@@ -530,7 +531,7 @@ void Hold::Grip::settle(bool in_time) {
             accept_sleepers(Clock::now() - began);
         }
         if (in_time) check_time();
-        if (!in_time && Clock::now() - began > 1s) return;
+        if (!in_time && Clock::now() - began > std::chrono::seconds(1)) return;
         if (round < 64)
             ::sched_yield();
         else

@@ -69,7 +69,7 @@ int make_for_other(void* argument) {
     char end = 0;
     if (::send(plan.channel, &number, sizeof number, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof number))
         (void)!::recv(plan.channel, &end, 1, 0);
-    ::_exit(0);
+    _exit(0);
 }
 
 std::optional<Namespace> find_in_mounts(int proc, pid_t pid, ino_t inode) {

@@ -66,6 +66,22 @@ fish_options() { # COMMAND
         grep -oE -- '-(s|l) [A-Za-z-]+' | sed -E 's/-s /-/; s/-l /--/'
 }
 
+@test "in help an option's word ends before what the option does begins" {
+    for command in "${commands[@]}"; do
+        run grep -E '^ +-.*[A-Z]{3}[a-z]{3}' <(ipcns "$command" --help)
+        [[ -z $output ]] || { printf "%s: %s\n" "$command" "$output"; return 1; }
+    done
+}
+
+@test "the charts of the benchmark are drawings, and the pages show each of them" {
+    for chart in "$IPCNS_TREE"/bench/charts/*.svg; do
+        xmllint --noout "$chart"
+        grep -qF "(charts/${chart##*/})" "$IPCNS_TREE/bench/RESULTS.md"
+        grep -qF "(../bench/charts/${chart##*/})" "$IPCNS_TREE/docs/performance.md"
+    done
+    xmllint --noout "$IPCNS_TREE/docs/session.svg" "$IPCNS_TREE/docs/architecture.svg"
+}
+
 @test "the same options in help, manual page and completions" {
     for command in "${commands[@]}"; do
         options=$(help_options "$command")

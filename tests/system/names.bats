@@ -256,6 +256,7 @@ teardown() { names_teardown; }
     ipcns create "$first" # so that there is a registry
     expect_equal "$(findmnt -n -o PROPAGATION /run/ipcns)" shared
     # In a world whose /run is on a disk, or in a folder at least, and that has no names yet.
+    # shellcheck disable=SC2016 # for that shell
     expect_equal "$(unshare --mount --propagation private sh -ec '
         mkdir "$1/run" && mount --bind "$1/run" /run && "$2" create x && stat -f -c %T /run/ipcns && stat -c %a /run/ipcns
         "$2" delete x' - "$work" "$IPCNS")" $'tmpfs\n755'
