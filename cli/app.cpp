@@ -155,6 +155,29 @@ std::vector<std::string> App::given() const {
     return names;
 }
 
+namespace {
+
+// What CLI11 says, in our words where it is what happens most.
+std::string what_is_wrong(const CLI::ParseError& error, const std::string& command,
+                          const std::vector<std::string>& unknown) {
+    const std::string who = command.empty() ? "ipcns" : command;
+    if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr && !unknown.empty()) {
+        const std::string& first = unknown.front();
+        return first.size() > 1 && first.front() == '-'
+                   ? fmt::format("{} has no option {}", who, escape(first))
+                   : fmt::format("{}: '{}' is one argument too many", who, escape(first));
+    }
+    if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
+        constexpr std::string_view rest = " is required";
+        const std::string_view text = error.what();
+        if (text.ends_with(rest))
+            return fmt::format("{}: {} is missing", who, text.substr(0, text.size() - rest.size()));
+    }
+    return escape(error.what());
+}
+
+} // namespace
+
 int run_program(int argc, char** argv, std::initializer_list<Command> commands) {
     int status = 0;
     CLI::App program("", "ipcns");
@@ -173,8 +196,9 @@ int run_program(int argc, char** argv, std::initializer_list<Command> commands) 
         return program.exit(help);
     } catch (const CLI::ParseError& error) {
         const auto chosen = program.get_subcommands();
-        complain(escape(error.what()), fmt::format("ipcns {}--help tells more",
-                                                   chosen.empty() ? "" : chosen.front()->get_name() + " "));
+        const std::string name = chosen.empty() ? "" : chosen.front()->get_name();
+        complain(what_is_wrong(error, name, program.remaining(true)),
+                 fmt::format("ipcns {}{}--help tells more", name, name.empty() ? "" : " "));
         return 2;
     } catch (const UsageError& error) {
         complain(error);

@@ -162,9 +162,9 @@ configure() {
     }
 }
 
-# build PRESET LOG [TARGET...]: builds with one line of progress on standard error; likewise.
+# build PRESET LOG [TARGET...]: builds with one line of progress on standard error; likewise. $build_text: what that says.
 build() {
-    local preset=$1 log=$2 text="Building ($1)" start=$SECONDS shown='' line status=0
+    local preset=$1 log=$2 text=${build_text-Building ($1)} start=$SECONDS shown='' line status=0
     shift 2
     while IFS= read -r line; do
         printf '%s\n' "$line" >&3

@@ -415,3 +415,19 @@ few_descriptors() {
     expect_output ''
     expect_error 'No space left'
 }
+
+@test "wrong words are named, with the command that does not know them" {
+    for words in 'list x' 'show --bogus' 'create' 'make a msg 1 2 3' 'save a'; do
+        # shellcheck disable=SC2086 # words
+        run --separate-stderr ipcns $words
+        expect_status 2
+        said+=${stderr%%$'\n'*}$'\n'
+        expect_hint "ipcns ${words%% *} --help"
+    done
+    [[ $said == "ipcns: list: 'x' is one argument too many
+ipcns: show has no option --bogus
+ipcns: create: NAME is missing
+ipcns: make: '2' is one argument too many
+ipcns: save: FILE is missing
+" ]] || { printf '%s' "$said"; return 1; }
+}
