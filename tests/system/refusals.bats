@@ -184,7 +184,7 @@ less_caps='setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin'
     # With names in it from before.
     for command in 'create y' 'delete x' 'attach y x'; do
         run --separate-stderr apart '"$IPCNS" create x || exit 9
-            mount -o remount,ro /run; "$IPCNS" exec x -- echo works; "$IPCNS" '"$command"
+            mount -o remount,ro /run/ipcns; "$IPCNS" exec x -- echo works; "$IPCNS" '"$command"
         expect_status 1
         expect_output works
         expect_error /run/ipcns/.lock
@@ -407,7 +407,8 @@ few_descriptors() {
 # bats test_tags=root
 @test "no room in the registry leaves nothing" {
     run --separate-stderr unshare --mount --propagation slave sh -c '
-        mount -t tmpfs -o mode=755,nr_inodes=$1 tmpfs /run
+        mount -t tmpfs -o mode=755 tmpfs /run
+        mkdir /run/ipcns && mount -t tmpfs -o mode=755,nr_inodes=$1 tmpfs /run/ipcns
         "$IPCNS" create x; status=$?
         find /run/ipcns -mindepth 1 ! -name .lock
         exit $status' - 5 3>&-
