@@ -43,6 +43,9 @@
 namespace ipcns {
 namespace {
 
+using test::call_of;
+using test::eventually;
+
 using namespace std::chrono_literals;
 using test::broken;
 using test::in_new_namespaces;
@@ -88,25 +91,6 @@ bool runs_free(pid_t pid) {
         if (state_of(pid, thread) == 't' || (!tracer.empty() && tracer != "0")) return false;
     }
     return true;
-}
-
-long call_of(pid_t pid, pid_t thread) {
-    try {
-        const std::string text =
-            test::read_file("/proc/" + std::to_string(pid) + "/task/" + std::to_string(thread) + "/syscall");
-        return text.starts_with("running") ? -1 : std::strtol(text.c_str(), nullptr, 10);
-    } catch (const std::system_error&) {
-        return -1;
-    }
-}
-
-// No test depends on how long something takes; after half a minute it is given up for hung.
-bool eventually(const std::function<bool()>& condition) {
-    for (int i = 0; i < 30000; ++i) {
-        if (condition()) return true;
-        std::this_thread::sleep_for(1ms);
-    }
-    return false;
 }
 
 // A forked process, killed and reaped at the end.

@@ -34,6 +34,9 @@
 namespace ipcns {
 namespace {
 
+using test::call_of;
+using test::eventually;
+
 using std::chrono::system_clock;
 using test::broken;
 using test::in_new_namespaces;
@@ -110,27 +113,6 @@ void* map(int fd, std::size_t bytes, int protection = PROT_READ, int kind = MAP_
     void* const at = ::mmap(nullptr, bytes, protection, kind, fd, 0);
     if (at == MAP_FAILED) broken("mmap");
     return at;
-}
-
-// The number of the system call that a thread sleeps in, as the kernel says; -1 when it does not.
-long call_of(pid_t pid, pid_t thread) {
-    try {
-        const std::string text =
-            test::read_file("/proc/" + std::to_string(pid) + "/task/" + std::to_string(thread) + "/syscall");
-        return text.starts_with("running") ? -1 : std::strtol(text.c_str(), nullptr, 10);
-    } catch (const std::system_error&) {
-        return -1;
-    }
-}
-
-// No test depends on how long something takes; after half a minute it is given up for hung.
-bool eventually(const std::function<bool()>& condition) {
-    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (!condition()) {
-        if (std::chrono::steady_clock::now() > until) return false;
-        std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
-    return true;
 }
 
 // A process that is blocked in a call with one of these numbers, until the object goes.

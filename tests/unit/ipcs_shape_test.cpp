@@ -19,6 +19,10 @@
 namespace ipcns::cli {
 namespace {
 
+using test::make_queue;
+using test::make_segment;
+using test::make_set;
+
 /// As root of them: an ordinary user's ipcs keeps the right to read everything only that way.
 void in_new_namespaces(const std::function<void()>& body) { test::in_new_namespaces(body, true); }
 
@@ -104,24 +108,6 @@ void expect_equal() {
     expect_equal_tables();
     expect_equal_details();
     expect_equal_sums();
-}
-
-int make_segment(std::size_t bytes, key_t key = IPC_PRIVATE, int flags = 0600) {
-    const int id = ::shmget(key, bytes, IPC_CREAT | IPC_EXCL | flags);
-    if (id < 0) test::broken("shmget");
-    return id;
-}
-
-int make_queue(key_t key = IPC_PRIVATE, int mode = 0600) {
-    const int id = ::msgget(key, IPC_CREAT | IPC_EXCL | mode);
-    if (id < 0) test::broken("msgget");
-    return id;
-}
-
-int make_set(int semaphores, key_t key = IPC_PRIVATE, int mode = 0600) {
-    const int id = ::semget(key, semaphores, IPC_CREAT | IPC_EXCL | mode);
-    if (id < 0) test::broken("semget");
-    return id;
 }
 
 void* attach(int id) {

@@ -9,8 +9,12 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ipc.h>
 #include <sys/mount.h>
+#include <sys/msg.h>
 #include <sys/prctl.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +22,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -27,6 +32,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -85,6 +91,46 @@ inline std::string read_file(const std::string& path) {
         text.append(buffer.data(), static_cast<std::size_t>(length));
     ::close(fd);
     return text;
+}
+
+/// The number of the system call that a thread sleeps in, as the kernel says; -1 when it does not.
+inline long call_of(pid_t pid, pid_t thread) {
+    try {
+        const std::string text =
+            read_file("/proc/" + std::to_string(pid) + "/task/" + std::to_string(thread) + "/syscall");
+        return text.starts_with("running") ? -1 : std::strtol(text.c_str(), nullptr, 10);
+    } catch (const std::system_error&) {
+        return -1;
+    }
+}
+
+/// No test depends on how long something takes; after half a minute it is given up for hung.
+inline bool eventually(const std::function<bool()>& condition) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() > until) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return true;
+}
+
+/// New System V objects, by bare system calls.
+inline int make_segment(std::size_t bytes, key_t key = IPC_PRIVATE, int flags = 0600) {
+    const int id = ::shmget(key, bytes, IPC_CREAT | IPC_EXCL | flags);
+    if (id < 0) broken("shmget");
+    return id;
+}
+
+inline int make_queue(key_t key = IPC_PRIVATE, int mode = 0600) {
+    const int id = ::msgget(key, IPC_CREAT | IPC_EXCL | mode);
+    if (id < 0) broken("msgget");
+    return id;
+}
+
+inline int make_set(int semaphores, key_t key = IPC_PRIVATE, int mode = 0600) {
+    const int id = ::semget(key, semaphores, IPC_CREAT | IPC_EXCL | mode);
+    if (id < 0) broken("semget");
+    return id;
 }
 
 /// Writes a text to a file in one write(2), making the file where there is none. @return 0 or an errno value

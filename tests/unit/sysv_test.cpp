@@ -18,26 +18,11 @@ namespace ipcns {
 namespace {
 
 using test::in_new_namespaces;
+using test::make_queue;
+using test::make_segment;
+using test::make_set;
 
 const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-
-int make_segment(std::size_t bytes, key_t key = IPC_PRIVATE, int mode = 0600) {
-    const int id = ::shmget(key, bytes, IPC_CREAT | IPC_EXCL | mode);
-    if (id < 0) test::broken("shmget");
-    return id;
-}
-
-int make_queue(key_t key = IPC_PRIVATE, int mode = 0600) {
-    const int id = ::msgget(key, IPC_CREAT | IPC_EXCL | mode);
-    if (id < 0) test::broken("msgget");
-    return id;
-}
-
-int make_set(int semaphores, key_t key = IPC_PRIVATE, int mode = 0600) {
-    const int id = ::semget(key, semaphores, IPC_CREAT | IPC_EXCL | mode);
-    if (id < 0) test::broken("semget");
-    return id;
-}
 
 // Lines of a table of /proc/sysvipc without its heading: the kernel's own count.
 std::size_t lines_in(const std::string& table) {
