@@ -18,6 +18,7 @@
 #include <optional>
 #include <random>
 #include <set>
+#include <utility>
 
 namespace ipcns::test {
 namespace {
@@ -403,6 +404,21 @@ private:
     unsigned char* start_;
 };
 
+constexpr std::size_t mib = std::size_t{1} << 20;
+
+// A segment whose bytes are no two blocks the same.
+int filled_segment(key_t key, std::size_t size, std::uint64_t seed) {
+    const int id = ::shmget(key, size, IPC_CREAT | IPC_EXCL | 0600);
+    if (id < 0) broken("make a segment");
+    const Attached segment(id);
+    std::mt19937_64 random(seed);
+    for (std::size_t at = 0; at < size; at += sizeof(std::uint64_t)) {
+        const std::uint64_t number = random();
+        std::memcpy(&segment[at], &number, sizeof number);
+    }
+    return id;
+}
+
 TEST(Snapshot, HolesAreNeitherReadNorStoredNorMade) {
     NeedNamespaces();
     in_new_namespaces(
@@ -541,6 +557,42 @@ TEST(Snapshot, SegmentsStayDespiteShmRmidForced) {
                 ASSERT_GE(id, 0);
                 EXPECT_EQ(Attached(id)[7], 7);
             });
+            (void)names->remove("copy");
+        },
+        true);
+}
+
+// What goes away while others are read is a note.
+TEST(Snapshot, LiveWithoutWhatWentAway) {
+    NeedNamespaces();
+    in_new_namespaces(
+        [] {
+            const OwnRegistry names(Holding::mounts);
+            const OwnPlace here;
+            filled_segment(1, mib, 1);
+            const int gone = filled_segment(2, mib, 2), small = filled_segment(3, 8, 3);
+            ASSERT_EQ(write_file("/dev/shm/memory", "memory"), 0);
+            SaveOptions how;
+            how.live = true;
+            bool done = false;
+            how.progress = [&](const Progress&) {
+                if (std::exchange(done, true)) return;
+                EXPECT_EQ(::shmctl(gone, IPC_RMID, nullptr), 0);
+                EXPECT_EQ(::shmctl(small, IPC_RMID, nullptr), 0);
+                EXPECT_EQ(::unlink("/dev/shm/memory"), 0);
+            };
+            const Fd saved = memory_file();
+            const SaveReport report = save(OwnPlace::place(), saved.get(), how);
+            EXPECT_EQ(report.notes.size(), 3U);
+            for (const auto& note : report.notes)
+                EXPECT_NE(note.find("is without its content: it went away"), std::string::npos) << note;
+            ASSERT_EQ(::lseek(saved.get(), 0, SEEK_SET), 0);
+            (void)restore(saved.get(), *names, "copy");
+            inside(names->open("copy").ipc, [] {
+                EXPECT_EQ(Attached(::shmget(2, 0, 0))[5], 0);
+                EXPECT_EQ(Attached(::shmget(3, 0, 0))[5], 0);
+            });
+            EXPECT_EQ(read_file(names / "copy/shm/memory"), std::string(6, '\0'));
             (void)names->remove("copy");
         },
         true);
