@@ -855,6 +855,38 @@ TEST(Snapshot, WrittenBeforehandIsOfTheMomentInWhichTheyStoodStill) {
         true);
 }
 
+// Somebody is killed in the pause: all begins anew, in the same file.
+TEST(Snapshot, WrittenBeforehandAndDisturbed) {
+    NeedNamespaces();
+    in_new_namespaces(
+        [] {
+            const OwnRegistry names(Holding::mounts);
+            const OwnPlace here;
+            const Attached segment(filled_segment(1, 8 * mib, 1));
+            const Forked stays([] { ::pause(); }), goes([] { ::pause(); });
+            const TempFolder folder;
+            SaveOptions how;
+            how.precopy = true;
+            bool killed = false;
+            how.progress = [&](const Progress&) {
+                if (killed || !is_held(goes.pid())) return;
+                killed = true;
+                segment[4 * mib] ^= 1;
+                goes.signal(SIGKILL);
+            };
+            const SaveReport report = save(OwnPlace::place(), folder / "file", how);
+            EXPECT_TRUE(killed);
+            EXPECT_EQ(report.held, 1U);
+            EXPECT_LE(report.written_again, 200000U);
+            const Fd input(::open((folder / "file").c_str(), O_RDONLY | O_CLOEXEC));
+            (void)restore(input.get(), *names, "copy");
+            EXPECT_EQ(difference(segments_of(OwnPlace::place().ipc), segments_of(names->open("copy").ipc)),
+                      "");
+            (void)names->remove("copy");
+        },
+        true);
+}
+
 // ---- All or nothing ----------------------------------------------------------------------------------------------
 
 // Whoever is there already stays as he is, whatever is taken.
