@@ -21,6 +21,7 @@ struct Options {
     std::string file;
     SaveWords words;
     std::string zstd;
+    bool precopy = false;
     bool verbose = false;
 };
 
@@ -33,6 +34,7 @@ void save(const Options& options) {
         if (parsed.ec != std::errc() || parsed.ptr != end) throw UsageError("zstd has the levels 1 to 19");
         how.zstd = level;
     }
+    how.precopy = options.precopy;
     const bool to_output = options.file == "-";
     if (to_output && ::isatty(STDOUT_FILENO) == 1)
         throw UsageError("a snapshot is nothing for a terminal",
@@ -49,8 +51,9 @@ void save(const Options& options) {
     }
     print_notes(report.notes, options.verbose);
     if (options.verbose)
-        fmt::print(stderr, "ipcns: saved {}; {} written\n", save_in_words(report),
-                   format_size(report.written));
+        fmt::print(stderr, "ipcns: saved {}; {}{} written{}\n", save_in_words(report),
+                   options.precopy ? format_size(report.written_again) + " of " : "",
+                   format_size(report.written), options.precopy ? " again" : "");
 }
 
 } // namespace
@@ -70,6 +73,8 @@ void add_save(App& program, int& /*status*/) {
                      "compress, at this LEVEL from 1 (fast) to 19 (small); without one: 3")
         ->type_name("LEVEL")
         ->or_alone("3");
+    command->add_flag("--precopy", options->precopy,
+                      "write all of it before they are held still, and then only what has changed");
     command->add_flag("-v,--verbose", options->verbose,
                       "say what was saved, and how long processes were held");
     command->footer("Examples:\n  ipcns save db db.ipcns\n  ipcns save db - | ssh host ipcns restore - db");

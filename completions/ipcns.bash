@@ -29,7 +29,7 @@ _ipcns_options() { # COMMAND
     clear) printf '%s\n' -y --yes --dry-run -v --verbose -h --help ;;
     limits) printf '%s\n' -o --output -n --noheadings -J --json -b --bytes -v --verbose -h --help ;;
     peek) printf '%s\n' --raw --limit --bytes --offset --length -o --output -n --noheadings -J --json -h --help ;;
-    save) printf '%s\n' --live --max-pause --drain --zstd -v --verbose -h --help ;;
+    save) printf '%s\n' --live --max-pause --drain --zstd --precopy -v --verbose -h --help ;;
     restore) printf '%s\n' --into --map-uid --map-gid --shm-size --new-ids --list --check -b --bytes -o --output \
         -n --noheadings -J --json -v --verbose -h --help ;;
     clone) printf '%s\n' --live --max-pause --drain --map-uid --map-gid --shm-size --new-ids -v --verbose -h --help ;;

@@ -275,8 +275,10 @@ std::unique_ptr<Contents> Capture::open(Kind kind, std::size_t index) const {
 
 void Capture::feed_memory(Kind kind, std::size_t index, Receiver& to) {
     const ObjectName name = object_name(snapshot_, kind, index);
+    const std::uint64_t size =
+        kind == Kind::shm ? snapshot_.shm[index].record.bytes : snapshot_.pshm[index].bytes;
     std::unique_ptr<Contents> contents;
-    std::vector<Extent> extents{{0, page}};
+    std::vector<Extent> extents{{0, std::min(page, size)}};
     try {
         contents = open(kind, index);
         contents->vouch();
@@ -289,12 +291,14 @@ void Capture::feed_memory(Kind kind, std::size_t index, Receiver& to) {
     to.begin_memory(kind, index, extents);
     buffer_.resize(piece);
     for (const auto& extent : extents) {
-        if (!contents) break;
         for (std::uint64_t at = extent.offset; at < extent.end();) {
             const auto part = std::span(buffer_).first(
                 static_cast<std::size_t>(std::min<std::uint64_t>(piece, extent.end() - at)));
             try {
-                contents->read(at, part);
+                if (contents)
+                    contents->read(at, part);
+                else
+                    std::fill(part.begin(), part.end(), std::byte{});
             } catch (const Unreadable& why) {
                 if (!options_.live) fail(EAGAIN, "save " + said(name) + ": " + why.what());
                 std::fill(part.begin(), part.end(), std::byte{});

@@ -41,10 +41,7 @@ class Stillness {
 public:
     Stillness(const Place& place, const SaveOptions& options, int output) {
         if (options.live) return;
-        if (place.ipc.id() == Namespace::host_id())
-            throw UsageError(
-                "the host's namespace can only be saved live",
-                "to hold it still would hold every program of the system, your terminal too: --live");
+        check(place);
         HoldOptions how;
         how.max_pause = options.max_pause;
         how.except = keepers(place);
@@ -55,6 +52,12 @@ public:
             throw UsageError(
                 "the snapshot would be written to a program inside the namespace, which stands still meanwhile",
                 "write it to a file, or use --live");
+    }
+    static void check(const Place& place) {
+        if (place.ipc.id() == Namespace::host_id())
+            throw UsageError(
+                "the host's namespace can only be saved live",
+                "to hold it still would hold every program of the system, your terminal too: --live");
     }
     /// Lets go. @throws Error when somebody has moved
     void end(SaveReport& report) {
@@ -106,15 +109,38 @@ SaveReport read_namespace(const Place& place, const SaveOptions& options, int ou
     return report;
 }
 
-SaveReport save_once(const Place& place, int output, const SaveOptions& options) {
-    TarWriter writer(output, options.zstd);
+SaveReport save_once(const Place& place, int output, const SaveOptions& options, TarWriter& writer) {
     std::unique_ptr<Capture> capture;
     SaveReport report = read_namespace(place, options, output, writer, capture);
+    report.written_again = writer.written_again();
     writer.end({static_cast<std::uint64_t>(report.pause.count()), report.held, {}});
     report.written = writer.written();
     report.snapshot = std::move(capture->snapshot());
     report.notes = std::move(capture->notes());
     return report;
+}
+
+// Writes what there is while everybody goes on, as far as that goes. Nothing of it is counted on: who starts over finds what is
+// different. So the best manifest is one that says as much as the true one will.
+// @return bytes of contents
+std::uint64_t save_beforehand(const Place& place, const SaveOptions& options, TarWriter& writer) {
+    SaveOptions how;
+    how.live = true;
+    if (options.progress)
+        how.progress = [&](const Progress& now) { options.progress({now.done, 2 * now.all}); };
+    Capture capture(place, how);
+    capture.snapshot().live = false;
+    std::uint64_t contents = 0;
+    try {
+        place.ipc.call([&] {
+            (void)capture.look();
+            contents = capture.feed(writer);
+        });
+    } catch (const Error&) {
+        // What can't be read while it is used may be read when nobody moves; what can't be written, never.
+        if (writer.failed()) throw;
+    }
+    return contents;
 }
 
 void check_options(const SaveOptions& options) {
@@ -123,6 +149,22 @@ void check_options(const SaveOptions& options) {
         throw UsageError("zstd has the levels 1 to 19");
     if (options.live && options.max_pause)
         throw UsageError("nobody pauses in a live save", "--max-pause is for the other kind");
+    if (!options.precopy) return;
+    if (options.live) throw UsageError("nobody pauses in a live save", "--precopy is for the other kind");
+    if (options.zstd)
+        throw UsageError(
+            "what is written beforehand can't be compressed: one change, and all behind it is other bytes",
+            "either --precopy or --zstd; compress the file later");
+    if (options.drain)
+        throw UsageError("nothing can be drained beforehand: that takes everybody to stand still",
+                         "either --precopy or --drain");
+}
+
+// Where what is written can't be taken back.
+void refuse_precopy(const SaveOptions& options) {
+    if (options.precopy)
+        throw UsageError("only to a regular file can a snapshot be written beforehand",
+                         "what differs then is written over it; save without --precopy, or give a file");
 }
 
 std::string hidden_name(const std::string& file) {
@@ -155,6 +197,10 @@ public:
 
     [[nodiscard]] int fd() const noexcept { return file_.get(); }
 
+    /// What was written goes to the disk.
+    void sync() {
+        if (::fsync(file_.get()) != 0) fail(what_);
+    }
     /// To begin once more.
     void empty() {
         if (::ftruncate(file_.get(), 0) != 0 || ::lseek(file_.get(), 0, SEEK_SET) != 0) fail(what_);
@@ -162,7 +208,7 @@ public:
 
     /// On the disk, and under its name.
     void appear() {
-        if (::fsync(file_.get()) != 0) fail(what_);
+        sync();
         if (hidden_.empty() && link_as(name_)) {
             sync_folder();
             return;
@@ -222,6 +268,24 @@ auto until_still(Work work) {
     }
 }
 
+SaveReport save_twice(const Place& place, const std::filesystem::path& file, const SaveOptions& options) {
+    Stillness::check(place);
+    NewFile output(file);
+    TarWriter writer(output.fd());
+    const std::uint64_t before = save_beforehand(place, options, writer);
+    // Or the kernel may let who writes wait for the disk, in the pause.
+    output.sync();
+    SaveOptions how = options;
+    if (options.progress)
+        how.progress = [&](const Progress& now) { options.progress({before + now.done, before + now.all}); };
+    return until_still([&] {
+        writer.start_over();
+        SaveReport report = save_once(place, output.fd(), how, writer);
+        output.appear();
+        return report;
+    });
+}
+
 // A stranger may have written it.
 std::string saved_name(const Snapshot& snapshot) {
     if (snapshot.name.empty())
@@ -246,7 +310,9 @@ CreateOptions create_options(const RestoreOptions& options, const Snapshot& snap
 
 SaveReport save(const Place& place, int output, const SaveOptions& options) {
     check_options(options);
-    return save_once(place, output, options);
+    refuse_precopy(options);
+    TarWriter writer(output, options.zstd);
+    return save_once(place, output, options, writer);
 }
 
 SaveReport save(const Place& place, const std::filesystem::path& file, const SaveOptions& options) {
@@ -254,14 +320,18 @@ SaveReport save(const Place& place, const std::filesystem::path& file, const Sav
     if (!file.has_filename()) throw UsageError(escape(file.string()) + " is no name for a file");
     struct stat about {};
     if (::stat(file.c_str(), &about) == 0 && !S_ISREG(about.st_mode)) {
+        refuse_precopy(options);
         const Fd output(::open(file.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC));
         if (!output) fail("write " + escape(file.string()));
-        return save_once(place, output.get(), options);
+        TarWriter writer(output.get(), options.zstd);
+        return save_once(place, output.get(), options, writer);
     }
+    if (options.precopy) return save_twice(place, file, options);
     NewFile output(file);
     return until_still([&] {
         output.empty();
-        SaveReport report = save_once(place, output.fd(), options);
+        TarWriter writer(output.fd(), options.zstd);
+        SaveReport report = save_once(place, output.fd(), options, writer);
         output.appear();
         return report;
     });
@@ -440,6 +510,7 @@ CloneReport clone_namespace(const Place& place, const Registry& registry, const 
     check_name(name);
     check_options(how);
     if (how.zstd) throw UsageError("a clone is not compressed");
+    if (how.precopy) throw UsageError("a clone has no file that could be written beforehand");
     return until_still([&] { return clone_once(place, registry, name, how, options); });
 }
 

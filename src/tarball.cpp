@@ -3,11 +3,16 @@
 // 1.0, as GNU tar does); on zstd, used directly since libarchive's filter has but one thread; on XXH3 (128 bits), which
 // is faster than memory.
 //
+// A file may be written twice, the second time while processes stand still (SaveOptions::precopy). Nobody can ask the kernel
+// which pages others have written meanwhile: soft-dirty bits, PAGEMAP_SCAN and write protection by userfaultfd(2) are those
+// of one process's mapping. So what is the same is found out by its hash, which takes a fraction of what writing does.
+//
 // Members follow each other in the order of the manifest, and their names follow from it: a file that has others, or in
 // another order, is refused, and no path is ever taken from one.
 #include "tarball.hpp"
 
 #include "error.hpp"
+#include "random.hpp"
 
 #include <ipcns/fd.hpp>
 
@@ -20,9 +25,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <thread>
+#include <utility>
 
 namespace ipcns {
 namespace {
@@ -31,6 +38,8 @@ std::span<const std::byte> bytes_of(std::string_view text) { return std::as_byte
 
 // The head of a message in a member: its type or priority and its length, little end first.
 constexpr std::size_t head_size = 16;
+// Of a tar, whose parts begin at multiples of it.
+constexpr std::uint64_t record = 512;
 // Each is whole in memory once. POSIX queues take 16 MiB, System V ones what msgmax says.
 constexpr std::uint64_t longest_message = std::uint64_t{256} << 20;
 
@@ -129,6 +138,123 @@ private:
     std::size_t size_ = 0;
 };
 
+// What readers of a tar pass over: a comment about all members behind it, in an extended header for all of them (pax, "g").
+// @param length of that in the file: whole records, and at least two
+std::string comment(std::uint64_t length) {
+    std::string text = std::to_string(length - record) + " comment=";
+    text.resize(length - record - 1, ' ');
+    text += '\n';
+    std::string head(record, '\0');
+    const auto put = [&](std::size_t at, std::string_view field) { head.replace(at, field.size(), field); };
+    const auto octal = [](std::uint64_t number) {
+        std::array<char, 12> digits{};
+        std::snprintf(digits.data(), digits.size(), "%011llo", static_cast<unsigned long long>(number));
+        return std::string(digits.data());
+    };
+    put(0, "pax_global_header");
+    put(100, "0000600");
+    put(108, "0000000");
+    put(116, "0000000");
+    put(124, octal(text.size()));
+    put(136, octal(0));
+    put(148, "        "); // the sum is made with spaces in its place
+    put(156, "g");
+    put(257, "ustar");
+    put(263, "00");
+    std::uint64_t sum = 0;
+    for (const char byte : head) sum += static_cast<unsigned char>(byte);
+    put(148, octal(sum).substr(5));
+    head[154] = '\0';
+    return head + text;
+}
+
+// A file that is written more than once: of each of its blocks there is a hash, and a block that has the same as before is not
+// written again. A writer that guesses the hashes could have his old data saved; so they have a seed of their own.
+class Blocks {
+public:
+    explicit Blocks(int fd) : fd_(fd) { fill_random(&seed_, sizeof seed_); }
+
+    void put(const std::byte* data, std::size_t length) {
+        while (length > 0) {
+            std::size_t taken = length / block * block;
+            if (gathered_.empty() && taken > 0) {
+                settle(data, taken);
+            } else {
+                taken = std::min(block - gathered_.size(), length);
+                gathered_.insert(gathered_.end(), data, data + taken);
+                if (gathered_.size() == block) settle_gathered();
+            }
+            data += taken;
+            length -= taken;
+        }
+    }
+    void finish() {
+        settle_gathered();
+        if (::ftruncate(fd_, static_cast<off_t>(at_)) != 0) fail("write the snapshot");
+    }
+    void start_over() noexcept {
+        gathered_.clear();
+        at_ = written_ = 0;
+    }
+    [[nodiscard]] std::uint64_t size() const noexcept { return at_ + gathered_.size(); }
+    [[nodiscard]] std::uint64_t written() const noexcept { return written_; }
+
+private:
+    // Small, since a program writes here and there, and since what lies across an end of one has to be copied.
+    static constexpr std::size_t block = std::size_t{16} << 10;
+
+    void settle_gathered() {
+        settle(gathered_.data(), gathered_.size());
+        gathered_.clear();
+    }
+
+    // Whole blocks, or the last part of the file.
+    void settle(const std::byte* data, std::size_t length) {
+        std::size_t different = 0; // bytes before this place that are to be written
+        for (std::size_t done = 0; done < length;) {
+            const std::size_t part = std::min(block, length - done);
+            if (is_there(data + done, part, at_ + done)) {
+                write_out(data + done - different, different, at_ + done - different);
+                different = 0;
+            } else {
+                different += part;
+            }
+            done += part;
+        }
+        write_out(data + length - different, different, at_ + length - different);
+        at_ += length;
+    }
+
+    // Puts down the hash, too: whoever can't write a block gives up the file.
+    bool is_there(const std::byte* data, std::size_t length, std::uint64_t offset) {
+        const XXH128_hash_t hash = XXH3_128bits_withSeed(data, length, seed_);
+        const std::uint64_t number = offset / block;
+        if (number == hashes_.size()) {
+            hashes_.push_back(hash);
+            return false;
+        }
+        return XXH128_isEqual(std::exchange(hashes_[number], hash), hash) != 0;
+    }
+
+    void write_out(const std::byte* data, std::size_t length, std::uint64_t offset) {
+        while (length > 0) {
+            const ssize_t done = ::pwrite(fd_, data, length, static_cast<off_t>(offset));
+            if (done < 0 && errno == EINTR) continue;
+            if (done < 0) fail("write the snapshot");
+            data += done;
+            offset += static_cast<std::uint64_t>(done);
+            length -= static_cast<std::size_t>(done);
+            written_ += static_cast<std::uint64_t>(done);
+        }
+    }
+
+    int fd_;
+    XXH64_hash_t seed_ = 0;
+    std::vector<XXH128_hash_t> hashes_;
+    std::vector<std::byte> gathered_; // less than a block, which ends at an edge of one
+    std::uint64_t at_ = 0, written_ = 0;
+};
+
 } // namespace
 
 void CloseArchive::operator()(archive* open) const noexcept { (void)::archive_free(open); }
@@ -138,6 +264,7 @@ void CloseArchive::operator()(archive* open) const noexcept { (void)::archive_fr
 // Where the archive goes: small pieces are gathered, large ones go as they are.
 class TarWriter::Output {
 public:
+    explicit Output(int fd) : fd_(fd), blocks_(std::in_place, fd) {}
     Output(int fd, std::optional<int> level) : fd_(fd) {
         if (!level) return;
         zstd_.reset(::ZSTD_createCCtx());
@@ -150,16 +277,25 @@ public:
     }
 
     void put(const void* data, std::size_t length) {
-        if (zstd_)
+        if (blocks_)
+            blocks_->put(static_cast<const std::byte*>(data), length);
+        else if (zstd_)
             compress({data, length, 0}, ZSTD_e_continue);
         else
             gather(data, length);
     }
     void finish() {
+        if (blocks_) blocks_->finish();
         if (zstd_) compress({nullptr, 0, 0}, ZSTD_e_end);
         flush();
     }
-    [[nodiscard]] std::uint64_t written() const noexcept { return written_; }
+    void start_over() noexcept {
+        blocks_->start_over();
+        failed = nullptr;
+    }
+    [[nodiscard]] bool starts_over() const noexcept { return blocks_.has_value(); }
+    [[nodiscard]] std::uint64_t written() const noexcept { return blocks_ ? blocks_->size() : written_; }
+    [[nodiscard]] std::uint64_t written_again() const noexcept { return blocks_ ? blocks_->written() : 0; }
     std::exception_ptr failed; // libarchive is C: what is thrown must not pass through it
 
 private:
@@ -212,6 +348,7 @@ private:
     }
 
     int fd_;
+    std::optional<Blocks> blocks_; // where it may be begun again
     std::unique_ptr<ZSTD_CCtx, Free> zstd_;
     std::vector<char> compressed_;
     std::vector<std::byte> gathered_;
@@ -221,9 +358,16 @@ private:
 class TarWriter::Sum : public Summing {};
 
 TarWriter::TarWriter(int output, std::optional<int> zstd)
-    : output_(std::make_unique<Output>(output, zstd)),
-      sum_(std::make_unique<Sum>()),
-      archive_(::archive_write_new()) {
+    : output_(std::make_unique<Output>(output, zstd)), sum_(std::make_unique<Sum>()) {
+    open();
+}
+
+TarWriter::TarWriter(int file) : output_(std::make_unique<Output>(file)), sum_(std::make_unique<Sum>()) {
+    open();
+}
+
+void TarWriter::open() {
+    archive_.reset(::archive_write_new());
     if (!archive_) throw std::bad_alloc();
     const auto put = [](archive* /*a*/, void* data, const void* buffer, std::size_t length) -> la_ssize_t {
         auto* const to = static_cast<Output*>(data);
@@ -241,12 +385,25 @@ TarWriter::TarWriter(int output, std::optional<int> zstd)
         fail(ENOMEM, "begin a tar file");
 }
 
-TarWriter::~TarWriter() {
-    // What was not finished is not to be ended as if it were.
+TarWriter::~TarWriter() { abandon(); }
+
+// What was not finished is not to be ended as if it were.
+void TarWriter::abandon() noexcept {
     if (archive_) (void)::archive_write_fail(archive_.get());
+    archive_.reset();
 }
 
+void TarWriter::start_over() {
+    abandon();
+    output_->start_over();
+    sums_.clear();
+    snapshot_ = nullptr;
+    open();
+}
+
+bool TarWriter::failed() const noexcept { return output_->failed != nullptr; }
 std::uint64_t TarWriter::written() const noexcept { return output_->written(); }
+std::uint64_t TarWriter::written_again() const noexcept { return output_->written_again(); }
 
 void TarWriter::begin_member(const std::string& name, std::uint64_t size, std::span<const Extent> extents) {
     struct FreeEntry {
@@ -319,7 +476,24 @@ void TarWriter::begin(const Snapshot& snapshot) {
 void TarWriter::begin_memory(Kind kind, std::size_t index, std::span<const Extent> extents) {
     const std::uint64_t size =
         kind == Kind::shm ? snapshot_->shm[index].record.bytes : snapshot_->pshm[index].bytes;
-    begin_member(member_name(*snapshot_, kind, index), size, extents);
+    const std::string name = member_name(*snapshot_, kind, index);
+    if (output_->starts_over()) keep_place(name, extents);
+    begin_member(name, size, extents);
+}
+
+// What comes before a large member will be longer or shorter the next time: times, messages. So that this is at the same place
+// all the same, and need not be written again, there is room before it.
+void TarWriter::keep_place(const std::string& name, std::span<const Extent> extents) {
+    constexpr std::uint64_t large = std::uint64_t{4} << 20, room = 64 << 10, least = 2 * record,
+                            most = 4 * room;
+    std::uint64_t stored = 0;
+    for (const auto& extent : extents) stored += extent.length;
+    if (stored < large) return;
+    const std::uint64_t at = output_->written();
+    std::uint64_t& place = places_[name];
+    if (place < at + least || place > at + most) place = at + room;
+    const std::string nothing = comment(place - at);
+    output_->put(nothing.data(), nothing.size());
 }
 
 void TarWriter::bytes(std::uint64_t offset, std::span<const std::byte> data) {

@@ -7,6 +7,7 @@
 #include <ipcns/snapshot.hpp>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,7 +28,14 @@ public:
     /// @param output where it is written to, by write(2); not owned
     /// @param zstd   the level of compression, if there is to be one
     TarWriter(int output, std::optional<int> zstd);
+    /// Writes one that may be begun again.
+    /// @param file what is empty, and can be written at any place; not owned
+    explicit TarWriter(int file);
     ~TarWriter() override;
+
+    /// Whatever came until now, all of it comes once more. Of the file, what is there already is not written again. Only
+    /// for a writer that was made for it.
+    void start_over();
 
     void begin(const Snapshot& snapshot) override;
     void begin_memory(Kind kind, std::size_t index, std::span<const Extent> extents) override;
@@ -38,13 +46,20 @@ public:
     void end_messages() override;
     void end(const SnapshotEnd& end) override;
 
-    /// Bytes written so far.
+    /// Whether something could not be written.
+    [[nodiscard]] bool failed() const noexcept;
+    /// Bytes of the file so far.
     [[nodiscard]] std::uint64_t written() const noexcept;
+    /// Of these, those that were not there already when start_over() was called.
+    [[nodiscard]] std::uint64_t written_again() const noexcept;
 
 private:
     class Output;
     class Sum;
+    void open();
+    void abandon() noexcept;
     void begin_member(const std::string& name, std::uint64_t size, std::span<const Extent> extents);
+    void keep_place(const std::string& name, std::span<const Extent> extents);
     void put(std::span<const std::byte> data);
     void skip(std::uint64_t length);
     void finish_member();
@@ -59,6 +74,7 @@ private:
     std::uint64_t at_ = 0; // in the member
     std::uint64_t stored_ = 0;
     std::vector<MemberSum> sums_;
+    std::map<std::string, std::uint64_t> places_; // where large members begin, if that is to stay so
 };
 
 /// Reads one that may come from a stranger.

@@ -68,7 +68,7 @@ struct IPCNS_API Snapshot {
     }
 };
 
-/// How far the work has got, in bytes of contents.
+/// How far the work has got, in bytes of contents; what is read twice (SaveOptions::precopy) counts twice.
 struct IPCNS_API Progress {
     std::uint64_t done = 0;
     std::uint64_t all = 0; ///< 0: not known
@@ -83,6 +83,12 @@ struct IPCNS_API SaveOptions {
     bool live = false;
     /// Give up rather than hold them longer.
     std::optional<std::chrono::nanoseconds> max_pause;
+    /// A shorter pause for much memory: write all of it to the file while they go on, and then, while they stand still, read
+    /// it once more and write what differs. What is saved is of that second moment. All is read twice and synced twice, and
+    /// it takes 1 MiB of memory for each GiB. For save() to a regular file alone, since that is written here and there; not
+    /// with `live`, which has no pause; not with `zstd`, whose stream is another one from the first change on; and not with
+    /// `drain`, which takes them to stand still for the first time, too.
+    bool precopy = false;
     /// Compress with zstd at this level: 1 (fast) to 19 (small). Not for clone_namespace().
     std::optional<int> zstd;
     /// Where there is no BPF (see messages.hpp): read POSIX queues by receiving their messages and sending them back. Not
@@ -99,11 +105,12 @@ struct IPCNS_API SaveReport {
     std::chrono::nanoseconds pause{}; ///< how long
     std::uint64_t contents = 0;       ///< bytes of contents that were read
     std::uint64_t written = 0;        ///< bytes of the file
+    std::uint64_t written_again = 0;  ///< with `precopy`: how many of them while they were held
     std::vector<std::string> notes;   ///< what is not in it, or not as it was: for a person; escaped
 };
 
 /// Writes the content of a namespace to a descriptor: a pipe, a socket, a file at its end. Uses a few MiB of memory,
-/// whatever the size.
+/// whatever the size, but for SaveOptions::precopy.
 ///
 /// Needs to be able to enter the namespace and to read every object. Reading segments whole, holes left out, takes
 /// CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN in the first user namespace where some of their memory is swapped out. POSIX

@@ -131,6 +131,42 @@ expect_same() { # NAME NAME
     expect_error "Broken pipe"
 }
 
+@test "save --precopy: the same comes back; what was written again is said, and what it can't go with" {
+    need tar
+    fill
+    ipcns make "$db" shm 0x77 --size 20M >/dev/null
+    ipcns exec "$db" -- perl -e 'shmwrite 1, pack("V*", 1..5000000), 0, 20000000'
+    run --separate-stderr ipcns save --precopy -v "$db" file
+    expect_status 0
+    # No more than what says when it was.
+    [[ $stderr =~ \;\ (0|[0-9.]+K)\ of\ 19.[0-9]M\ written\ again ]]
+    expect_equal "$(stat -c %a file)" 600
+    ipcns restore --check file
+    copy=$(unique_name copy)
+    ipcns restore file "$copy"
+    expect_same "$db" "$copy"
+    # Other readers see nothing of the room that it leaves.
+    ipcns save "$db" plain
+    expect_equal "$(tar -tf file 2>&1)" "$(tar -tf plain)"
+    expect_equal "$(python3 -c 'import sys, tarfile; print(*tarfile.open(sys.argv[1]).getnames(), sep="\n")' file)" \
+        "$(tar -tf plain)"
+    expect_equal "$(tar -xOf file shm/1 | sha256sum)" "$(tar -xOf plain shm/1 | sha256sum)"
+    mkfifo fifo
+    for words in "--live $db no" "--zstd $db no" "--drain $db no" "$db fifo" "$db /dev/null"; do
+        # shellcheck disable=SC2086 # words
+        run --separate-stderr ipcns save --precopy $words
+        expect_status 2
+        expect_error ""
+    done
+    run --separate-stderr bash -c '"$IPCNS" save --precopy "$1" - | cat; exit ${PIPESTATUS[0]}' - "$db"
+    expect_status 2
+    expect_error "only to a regular file"
+    expect_equal "$output" ""
+    [[ ! -e no ]]
+    run ipcns clone --precopy "$db" "$(unique_name no)"
+    expect_status 2
+}
+
 @test "restore --list: a table, chosen columns, JSON; --check" {
     fill
     ipcns save "$db" file
@@ -174,13 +210,16 @@ expect_same() { # NAME NAME
 # --- where it is refused ---------------------------------------------------------------------------------------
 
 @test "refused: the host's namespace held still, a terminal, a reader inside, no such file" {
-    run --separate-stderr ipcns save host file
-    if is_root; then
-        expect_status 2
-        expect_error "can only be saved live"
-    else
-        ((status != 0))
-    fi
+    for precopy in "" --precopy; do
+        # shellcheck disable=SC2086 # no word, or one
+        run --separate-stderr ipcns save $precopy host file
+        if is_root; then
+            expect_status 2
+            expect_error "can only be saved live"
+        else
+            ((status != 0))
+        fi
+    done
     [[ ! -e file ]]
     fill
     run --separate-stderr ipcns save "$db" no/such/folder
@@ -280,11 +319,14 @@ expect_same() { # NAME NAME
     full() {
         mkdir disk
         mount -t tmpfs -o size=1M tmpfs disk
-        status=0
-        "$IPCNS" save "$1" disk/file 2>message || status=$?
-        ((status == 1))
-        grep -F 'No space left on device' message
-        [[ -z $(ls -A disk) ]]
+        for precopy in "" --precopy; do
+            status=0
+            # shellcheck disable=SC2086 # no word, or one
+            "$IPCNS" save $precopy "$1" disk/file 2>message || status=$?
+            ((status == 1))
+            grep -F 'No space left on device' message
+            [[ -z $(ls -A disk) ]]
+        done
         echo before >disk/file
         status=0
         "$IPCNS" save "$1" disk/file 2>message || status=$?
@@ -324,11 +366,15 @@ expect_good() {
 # bats test_tags=seconds:240
 @test "saved while all six kinds are worked on, and gone on with: nobody notices, nothing is lost, doubled or out of order" {
     start_busy
-    for ((i = 0; i < ${IPCNS_SAVES:-6}; ++i)); do
+    for ((i = 0; i < ${IPCNS_SAVES:-8}; ++i)); do
         copy=$(unique_name copy)
-        case $((i % 3)) in
+        case $((i % 4)) in
         0)
             ipcns save "$db" file
+            ipcns restore file "$copy"
+            ;;
+        3)
+            ipcns save --precopy "$db" file
             ipcns restore file "$copy"
             ;;
         1) ipcns save "$db" - | ipcns restore - "$copy" ;;
@@ -340,7 +386,7 @@ expect_good() {
         ipcns delete "$copy"
     done
     expect_good
-    (($(wc -l <faults) == ${IPCNS_SAVES:-6} + 1))
+    (($(wc -l <faults) == ${IPCNS_SAVES:-8} + 1))
 }
 
 # bats test_tags=seconds:240
@@ -351,7 +397,8 @@ expect_good() {
     for ((i = 0; i < ${IPCNS_SAVES:-25}; ++i)); do
         rm -f file
         if ((i % 3 == 0)); then cp before file; fi
-        "$IPCNS" save "$db" file 3>&- &
+        if ((i % 2)); then precopy=(--precopy); else precopy=(); fi
+        "$IPCNS" save "${precopy[@]}" "$db" file 3>&- &
         saver=$!
         sleep "0.0$((RANDOM % 9))$((RANDOM % 10))"
         kill -KILL "$saver" 2>/dev/null || true
@@ -391,8 +438,16 @@ expect_good() {
     expect_status 1
     expect_error ""
     [[ ! -e other ]]
+    run --separate-stderr ipcns save --precopy --max-pause 1us "$db" other
+    expect_status 1
+    expect_error ""
+    [[ ! -e other ]]
     run --separate-stderr ipcns save --max-pause 20s "$db" other
     expect_status 0
+    run --separate-stderr ipcns save -v --precopy --max-pause 20s "$db" other
+    expect_status 0
+    [[ $stderr =~ held\ [0-9]+\ processes\ still\ for\ [0-9.]+\ m?s\;\ .*\ written\ again ]]
+    ipcns restore --check other
     for pause in 0 -1 x 1h ""; do
         run --separate-stderr ipcns save --max-pause="$pause" "$db" no
         ((status == 2))
