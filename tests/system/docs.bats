@@ -106,7 +106,7 @@ fish_options() { # COMMAND
     same 'zsh' "$there" "$(zsh_block 'local -a verbs=(' | sed -E "s/^ *'([a-z]*):.*/\1/")"
     same 'fish' "$there"$'\nhelp' \
         "$(sed -nE 's/^complete -c ipcns -n __ipcns_no_command -a ([a-z]+) .*/\1/p' "$completions/ipcns.fish")"
-    for command in "${commands[@]}"; do ipcns help "$command" >/dev/null; done
+    for command in "${commands[@]}"; do diff <(ipcns help "$command") <(ipcns "$command" --help); done
 }
 
 # The table of a command, with something in it.
@@ -213,7 +213,7 @@ print("\n".join(keys or value))')
                 printf '%s refers to %s\n' "$source" "$other"
                 return 1
             }
-        done < <(grep -oE '\*ipcns[a-z-]*\*\([0-9]\)' "$source" | sed -E 's/\*([a-z-]*)\*\((.)\)/\1.\2/')
+        done < <(grep -oE '\*ipc(ns|-objects)[a-z-]*\*\([0-9]\)' "$source" | sed -E 's/\*([a-z-]*)\*\((.)\)/\1.\2/')
     done
 }
 
