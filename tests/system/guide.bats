@@ -42,3 +42,17 @@ setup() {
     need perl
     follow "$guide" 'A queue is full'
 }
+
+@test "the guide: a queue moves to another host" {
+    need perl
+    follow "$guide" 'Move a queue to another host'
+}
+
+# So that no task is forgotten here.
+@test "the guide has as many tasks as are run" {
+    local tasks
+    tasks=$(grep '^## ' "$guide" | sed 's/^## //' | while IFS= read -r task; do
+        if "$IPCNS_TREE/tests/system/examples.py" script "$guide" "$task" | grep -q '\$ %s'; then printf '%s\n' "$task"; fi
+    done)
+    diff <(printf '%s\n' "$tasks") <(sed -nE "s/^    follow \"[$]guide\" '(.*)'/\1/p" "$BATS_TEST_FILENAME")
+}
