@@ -257,6 +257,13 @@ print("\n".join(keys or value))')
     follow "$IPCNS_TREE/README.md"
 }
 
+@test "the page of the library is as it says" {
+    need ipcmk
+    need_little_host
+    PATH=$IPCNS_BUILD/examples:${IPCNS%/*}:$PATH
+    follow "$IPCNS_TREE/docs/library.md"
+}
+
 # bats test_tags=lock:verify,seconds:300
 @test "the examples of the manual pages are as they say" {
     need ipcmk ipcs jq perl make hexdump zstd
@@ -273,7 +280,7 @@ print("\n".join(keys or value))')
 @test "every command that is shown is run, or it is said why not" {
     cd "$IPCNS_TREE"
     # That the list is here makes it hard to grow.
-    tests/system/examples.py marks README.md docs/{guide,walkthrough,snapshots}.md man/*.scd >"$work/marks"
+    tests/system/examples.py marks README.md docs/{guide,walkthrough,snapshots,library}.md man/*.scd >"$work/marks"
     diff <(sed 's/:[0-9]*: /: /' "$work/marks") <(printf '%s\n' \
         'guide.md: needs bazel, which Debian has not got' \
         'guide.md: needs a cluster' \
