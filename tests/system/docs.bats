@@ -257,6 +257,15 @@ print("\n".join(keys or value))')
     follow "$IPCNS_TREE/README.md"
 }
 
+@test "the README in Chinese shows the same, and each leads to the other" {
+    same_commands README.md README.zh-CN.md
+    grep -qF '](README.zh-CN.md)' <(head -n 8 "$IPCNS_TREE/README.md")
+    grep -qF '](README.md)' <(head -n 8 "$IPCNS_TREE/README.zh-CN.md")
+    # What it says is as long, row for row of its tables and point for point of its lists.
+    for page in README.md README.zh-CN.md; do grep -cE '^(\||- )' "$IPCNS_TREE/$page"; done >counts
+    (($(sort -u counts | wc -l) == 1))
+}
+
 @test "the page of the library is as it says" {
     need ipcmk
     need_little_host
