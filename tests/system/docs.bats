@@ -289,7 +289,7 @@ print("\n".join(keys or value))')
 @test "every command that is shown is run, or it is said why not" {
     cd "$IPCNS_TREE"
     # That the list is here makes it hard to grow.
-    tests/system/examples.py marks README.md docs/{guide,walkthrough,snapshots,library}.md man/*.scd >"$work/marks"
+    tests/system/examples.py marks README.md docs/{guide,walkthrough,snapshots,snapshot-format,library}.md man/*.scd >"$work/marks"
     diff <(sed 's/:[0-9]*: /: /' "$work/marks") <(printf '%s\n' \
         'guide.md: needs bazel, which Debian has not got' \
         'guide.md: needs a cluster' \

@@ -118,13 +118,18 @@ def script(path, task):
         numbers = [text.split(": ", 1) for text in block.marks["number"]]
         for figure, command in numbers:
             print(f"number_{figure}=$({command})")
+        succeed = block.has("output left out")
+        if succeed:
+            print("set -o pipefail")
         for command, _ in block.commands():
             shown = command.replace("\n", "\n> ")
             for figure, _ in numbers:
                 command = command.replace(figure, f"${{number_{figure}}}")
             print(f"printf '$ %s\\n' {shlex.quote(shown)}\n{command}")
-            if block.has("output left out"):
+            if succeed:
                 print("status=$?; [ $status = 0 ] || echo \"exit status $status\"")
+        if succeed:
+            print("set +o pipefail")
         for command in block.marks["after"]:
             unseen(command, "after it")
 

@@ -42,6 +42,12 @@ make_one_of_each() {
     ipcns exec "$name" -- perl -e 'shmwrite 0, "x" x 4096, $_, 4096 for 0, 409600, 1044480'
 }
 
+@test "the commands of docs/snapshot-format.md do what it says" {
+    need perl jq hexdump xxh128sum
+    need_little_host
+    follow "$IPCNS_TREE/docs/snapshot-format.md"
+}
+
 @test "the program of docs/snapshot-format.md prints the messages" {
     need python3 perl
     awk '/^<!-- run: messages.py -->/ {run = 1} run && /^```python/ {on = 1; next} /^```$/ {on = run = 0} on' \
