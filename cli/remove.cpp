@@ -241,9 +241,10 @@ void tell_the_rest(const Options& options, const Choice& choice, int& status) {
         if (unseen.count == 0 && !options.kinds.empty()) status = 1;
     }
     if (choice.unsure != 0)
-        complain(fmt::format("{} {} left out: {} processes could not be looked at, and may have {}",
-                             choice.unsure, plural(choice.unsure, "object is", "objects are"),
+        complain(fmt::format("{} {} left out: {} {} could not be looked at, and may have {}", choice.unsure,
+                             plural(choice.unsure, "object is", "objects are"),
                              choice.unseen_processes == 0 ? "some" : std::to_string(choice.unseen_processes),
+                             plural(choice.unseen_processes, "process", "processes"),
                              plural(choice.unsure, "it", "them")));
     if (choice.in_use != 0)
         complain(fmt::format("{} {} left out: somebody has {}", choice.in_use,

@@ -139,7 +139,7 @@ _ipcns_reply_target() {
 _ipcns_reply_objects() { # WORD...
     local word target=self
     for word in "$@"; do
-        if [[ $word != -* && ($word != *:* || $word == oci:* || $word == slurm:*) ]]; then target=$word && break; fi
+        if [[ $word != *:* || $word == oci:* || $word == slurm:* ]]; then target=$word && break; fi
     done
     if [[ $cur != *:* ]]; then
         _ipcns_reply msg sem shm mq psem pshm
@@ -224,7 +224,7 @@ _ipcns_reply_mapped() { # u|g
 _ipcns_reply_value() { # COMMAND OPTION
     case $2 in
     --limit) if [[ $1 != make && $1 != peek ]]; then _ipcns_reply_limit; fi ;;
-    --kind) _ipcns_reply msg sem shm mq psem pshm ;;
+    --kind) _ipcns_reply_list msg sem shm mq psem pshm ;;
     --owner) mapfile -t COMPREPLY < <(compgen -u -- "$cur") ;;
     --huge | --count | --mode | --value | --key | --older-than | --raw | --max-pause | --zstd) ;;
     --into) _ipcns_reply_target ;;
@@ -285,8 +285,8 @@ _ipcns() {
         return
     fi
 
-    # Go through the words before the last: which is a value, and how many are neither option nor value.
-    local others=0 option='' all=no ended=no
+    # Go through the words before the last: which is a value, and which are neither option nor value.
+    local others=0 option='' all=no ended=no given=()
     for ((i = 2; i < last; ++i)); do
         word=${words[i]}
         if [[ -n $option ]]; then
@@ -303,6 +303,7 @@ _ipcns() {
             esac
         else
             others=$((others + 1))
+            given+=("$word")
             # For these two the program begins here, or after the target.
             if [[ $command == run || ($command == exec && ($all == yes || $others -gt 1)) ]]; then
                 _ipcns_reply_program "${starts[i]}"
@@ -321,6 +322,10 @@ _ipcns() {
         _ipcns_reply_value "$command" "$option" || return
         # Readline replaces what comes after the = if it takes that for the end of a word, else the whole word.
         if [[ $COMP_WORDBREAKS != *=* ]]; then COMPREPLY=("${COMPREPLY[@]/#/$option=}"); fi
+    elif [[ $ended == no && $cur == -o?* && -n $(_ipcns_columns "$command") ]]; then
+        cur=${cur#-o}
+        _ipcns_reply_columns "$command"
+        COMPREPLY=("${COMPREPLY[@]/#/-o}")
     elif [[ $ended == no && $cur == -* && ! ($command == exec && $others -gt 0) ]]; then
         _ipcns_reply_lines < <(_ipcns_options "$command")
     else
@@ -341,12 +346,20 @@ _ipcns() {
             if ((others == 0)); then _ipcns_reply_target; fi
             if ((others == 1)); then _ipcns_reply msg sem shm mq psem pshm; fi
             ;;
-        remove) if ((others == 0)); then _ipcns_reply_target; else _ipcns_reply_kinds; fi ;;
+        remove)
+            if ((others == 0)); then
+                _ipcns_reply_target
+            elif [[ $cur == *:* ]]; then
+                _ipcns_reply_objects "${given[@]}"
+            else
+                _ipcns_reply_kinds
+            fi
+            ;;
         clear) if ((others == 0)); then _ipcns_reply_lines < <(_ipcns_names "$(_ipcns_own_folder)"); fi ;;
         identify) if ((others == 0)); then _ipcns_reply_lines < <(_ipcns_pids); fi ;;
         show)
             if ((others == 0)); then _ipcns_reply_target; fi
-            _ipcns_reply_objects "${words[@]:2:last-2}"
+            _ipcns_reply_objects "${given[@]}"
             ;;
         limits)
             if ((others == 0)); then _ipcns_reply_target; fi
@@ -355,7 +368,7 @@ _ipcns() {
         peek)
             if ((others == 0)); then _ipcns_reply_target; fi
             if ((others == 1)); then
-                if [[ $cur == *:* ]]; then _ipcns_reply_objects "${words[@]:2:last-2}"; else _ipcns_reply_kinds; fi
+                if [[ $cur == *:* ]]; then _ipcns_reply_objects "${given[@]}"; else _ipcns_reply_kinds; fi
             fi
             ;;
         save) if ((others == 0)); then _ipcns_reply_target; else _ipcns_reply_file; fi ;;

@@ -54,6 +54,7 @@ end
 # The words after the command that are neither options nor their values, one a line, without the one being written.
 function __ipcns_words
     set -l words (commandline -opc)
+    set -l command $words[2]
     set -e words[1..2]
     set -l value no
     set -l ended no
@@ -67,6 +68,7 @@ function __ipcns_words
                 --size --count --mode --value --owner --kind --older-than --key --run-options --only --expect --junit \
                 --offset --length --max-pause --into --map-uid --map-gid
             and set value yes
+            test "$command $word" = 'peek --bytes'; and set value yes
         else
             echo $word
         end
@@ -157,6 +159,21 @@ function __ipcns_objects
     end
 end
 
+# The same where a kind alone would not do.
+function __ipcns_one_object
+    if string match -q '*:*' -- (commandline -ct)
+        __ipcns_objects
+    else
+        printf '%s\n' msg: sem: shm: mq:/ psem:/ pshm:/
+    end
+end
+
+# OLD:NEW, of users or groups.
+function __ipcns_mapped # passwd|group
+    set -l before (string match -r '^.*:' -- (commandline -ct | string replace -r '^--[a-z]+-[a-z]+=' ''))
+    test -n "$before"; and getent $argv[1] | string replace -r '^([^:]*):.*' "$before"'$1'
+end
+
 # What verify tries, and sets of it.
 function __ipcns_channels
     set -l before (string match -r '^.*,' -- (commandline -ct | string replace -r '^--[a-z]+=' ''))
@@ -170,7 +187,7 @@ end
 
 # A list with commas, of which the last word is being written.
 function __ipcns_columns # COLUMN...
-    set -l before (string match -r '^(?:\+|.*,)' -- (commandline -ct | string replace -r '^(--output=|-o)' ''))
+    set -l before (string match -r '^(?:\+|.*,)' -- (commandline -ct | string replace -r '^(--output=|--kind=|-o)' ''))
     for column in $argv
         echo $before$column
     end
@@ -218,12 +235,12 @@ complete -c ipcns -n '__ipcns_command show; and __ipcns_has_words 0' -a '(__ipcn
 complete -c ipcns -n '__ipcns_command show' -a '(__ipcns_objects)'
 complete -c ipcns -n '__ipcns_command make remove; and __ipcns_has_words 0' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command make; and __ipcns_has_words 1' -a 'msg sem shm mq psem pshm'
-complete -c ipcns -n '__ipcns_command remove; and not __ipcns_has_words 0' -a 'msg: sem: shm: mq:/ psem:/ pshm:/'
+complete -c ipcns -n '__ipcns_command remove; and not __ipcns_has_words 0' -a '(__ipcns_one_object)'
 complete -c ipcns -n '__ipcns_command limits; and __ipcns_has_words 0' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command limits' -a '(__ipcns_limits)'
 complete -c ipcns -n '__ipcns_command identify; and __ipcns_has_words 0' -a '(__fish_complete_pids)'
 complete -c ipcns -n '__ipcns_command peek; and __ipcns_has_words 0' -a '(__ipcns_targets)'
-complete -c ipcns -n '__ipcns_command peek; and __ipcns_has_words 1' -a '(__ipcns_objects)'
+complete -c ipcns -n '__ipcns_command peek; and __ipcns_has_words 1' -a '(__ipcns_one_object)'
 complete -c ipcns -n '__ipcns_command save clone; and __ipcns_has_words 0' -a '(__ipcns_targets)'
 complete -c ipcns -n '__ipcns_command save; and __ipcns_has_words 1' -F
 complete -c ipcns -n '__ipcns_command restore; and __ipcns_has_words 0' -F
@@ -279,7 +296,7 @@ complete -c ipcns -n '__ipcns_options make' -l lock -d 'never swap it out'
 complete -c ipcns -n '__ipcns_options make' -l allocate -d 'set its memory aside now'
 complete -c ipcns -n '__ipcns_options make' -l exclusive -d 'fail when there is one'
 complete -c ipcns -n '__ipcns_options make remove' -l owner -x -a '(__fish_complete_users)' -d 'whose it is'
-complete -c ipcns -n '__ipcns_options remove diff' -l kind -x -a 'msg sem shm mq psem pshm' -d 'only of these kinds'
+complete -c ipcns -n '__ipcns_options remove diff' -l kind -x -a '(__ipcns_columns msg sem shm mq psem pshm)' -d 'only of these kinds'
 complete -c ipcns -n '__ipcns_options diff' -l objects -d 'of processes, too, compare what is in their namespaces'
 complete -c ipcns -n '__ipcns_options diff' -l no-content -d 'do not read messages and shared memory'
 complete -c ipcns -n '__ipcns_options remove' -l older-than -x -d 'not used for so long (90s 30m 1h 2d)'
@@ -301,8 +318,8 @@ complete -c ipcns -n '__ipcns_options save clone' -l drain -d 'read POSIX queues
 complete -c ipcns -n '__ipcns_options save' -l zstd -d 'compress (=1 to 19)'
 complete -c ipcns -n '__ipcns_options save' -l precopy -d 'write all of it before they are held still, then what has changed'
 complete -c ipcns -n '__ipcns_options restore' -l into -x -a '(__ipcns_targets)' -d 'add it to a namespace that is there'
-complete -c ipcns -n '__ipcns_options restore clone' -l map-uid -x -d 'OLD:NEW: give what belonged to a user to another'
-complete -c ipcns -n '__ipcns_options restore clone' -l map-gid -x -d 'OLD:NEW: the same for a group'
+complete -c ipcns -n '__ipcns_options restore clone' -l map-uid -x -a '(__ipcns_mapped passwd)' -d 'OLD:NEW: give what belonged to a user to another'
+complete -c ipcns -n '__ipcns_options restore clone' -l map-gid -x -a '(__ipcns_mapped group)' -d 'OLD:NEW: the same for a group'
 complete -c ipcns -n '__ipcns_options restore clone' -l new-ids -d 'let the kernel choose ids'
 complete -c ipcns -n '__ipcns_options restore' -l list -d 'only show what is in it'
 complete -c ipcns -n '__ipcns_options restore' -l check -d 'only compare every checksum'

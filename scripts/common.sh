@@ -46,6 +46,7 @@ test_needs=(
     'clang-tidy=clang-tidy-14'
     'clang-format=clang-format-14'
     'scdoc=scdoc'
+    'doxygen=doxygen'
     'shellcheck=shellcheck'
     'python3=/usr/bin/python3'
     'python3-pytest=pytest'

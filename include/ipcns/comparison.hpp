@@ -28,9 +28,11 @@ enum class Same { yes, no, unknown };
 
 /// One kind of namespaces(7), and which of them each process is in.
 struct IPCNS_API NamespacePair {
-    const char* kind = "";           ///< "cgroup", "ipc", "mnt", "net", "pid", "time", "user" or "uts"
-    std::optional<NamespaceId> a, b; ///< nothing: that process may not be looked at
+    const char* kind = "";        ///< "cgroup", "ipc", "mnt", "net", "pid", "time", "user" or "uts"
+    std::optional<NamespaceId> a; ///< that of the first one; nothing: it may not be looked at
+    std::optional<NamespaceId> b; ///< that of the second one, likewise
 
+    /// Whether it is one namespace.
     [[nodiscard]] Same same() const noexcept {
         return !a || !b ? Same::unknown : *a == *b ? Same::yes : Same::no;
     }
@@ -38,13 +40,17 @@ struct IPCNS_API NamespacePair {
 
 /// Two processes beside each other.
 struct IPCNS_API ProcessComparison {
-    pid_t a = 0, b = 0;
+    pid_t a = 0; ///< the first one
+    pid_t b = 0; ///< the second one
     std::vector<NamespacePair>
         namespaces; ///< in the order of the alphabet; kinds that this kernel lacks are left out
     /// The folder that each sees at /dev/shm. Nothing: it is not known, or there is none.
-    std::optional<FileId> shm_a, shm_b;
+    std::optional<FileId> shm_a;
+    std::optional<FileId> shm_b; ///< likewise
 
+    /// Of the IPC namespaces.
     [[nodiscard]] Same same_ipc() const noexcept;
+    /// Of what the two see at /dev/shm.
     [[nodiscard]] Same same_shm() const noexcept {
         return !shm_a || !shm_b ? Same::unknown : *shm_a == *shm_b ? Same::yes : Same::no;
     }
@@ -98,8 +104,9 @@ enum class Aspect {
 
 /// One thing in which two objects differ.
 struct IPCNS_API Difference {
-    Aspect aspect = Aspect::content;
-    std::uint64_t a = 0, b = 0;
+    Aspect aspect = Aspect::content;     ///< in what
+    std::uint64_t a = 0;                 ///< in the first one
+    std::uint64_t b = 0;                 ///< in the second one
     std::optional<std::uint64_t> number; ///< which semaphore, or which message, from 0
     std::optional<std::uint64_t> offset; ///< content: where the first byte is that differs, from 0
 
@@ -108,18 +115,20 @@ struct IPCNS_API Difference {
 
 /// One thing that could not be compared.
 struct IPCNS_API Unclear {
-    Aspect aspect = Aspect::content;
-    std::string why; ///< for a person; escaped
+    Aspect aspect = Aspect::content; ///< what of the object
+    std::string why;                 ///< for a person; escaped
 };
 
 /// An object that is in one of the two, or in both.
 struct IPCNS_API ComparedObject {
+    /// What the comparison of one object comes to.
     enum class Verdict { same, different, only_a, only_b, not_compared };
 
-    Kind kind = Kind::msg;
-    std::optional<AnyRecord> a, b; ///< at least one
-    std::vector<Difference> differences;
-    std::vector<Unclear> unclear;
+    Kind kind = Kind::msg;               ///< which kind of object it is
+    std::optional<AnyRecord> a;          ///< the first one; of the two there is at least one
+    std::optional<AnyRecord> b;          ///< the second one
+    std::vector<Difference> differences; ///< of an object that is in both
+    std::vector<Unclear> unclear;        ///< what of it could not be compared
 
     /// `different` also where something else could not be compared; `not_compared` where no difference was found, but not
     /// all could be compared.
@@ -135,34 +144,36 @@ struct IPCNS_API ComparedObject {
 
 /// A limit that is not the same in both. Nothing: no number of use, see LimitUse::value.
 struct IPCNS_API LimitDifference {
-    const LimitKey* key = nullptr; ///< has one number: "sem" comes as its four parts
-    std::optional<std::uint64_t> a, b;
+    const LimitKey* key = nullptr;  ///< has one number: "sem" comes as its four parts
+    std::optional<std::uint64_t> a; ///< in the first one
+    std::optional<std::uint64_t> b; ///< in the second one
 };
 
 /// A whole kind that could not be compared, or objects of it that were not seen.
 struct IPCNS_API UnclearKind {
-    Kind kind = Kind::msg;
-    std::string why; ///< for a person; escaped
+    Kind kind = Kind::msg; ///< which kind
+    std::string why;       ///< for a person; escaped
 };
 
 /// What to compare.
 struct IPCNS_API CompareOptions {
-    Kinds kinds = Kinds::all();
+    Kinds kinds = Kinds::all(); ///< which kinds of objects
     bool content = true; ///< messages of System V queues, and the bytes of segments and POSIX shared memory
-    bool limits = true;
+    bool limits = true;  ///< the limits as well
 };
 
 /// Two namespaces beside each other.
 struct IPCNS_API Comparison {
-    NamespaceId a, b;
+    NamespaceId a;                 ///< the first one
+    NamespaceId b;                 ///< the second one
     bool same_ipc = false;         ///< it is one namespace: then only /dev/shm was looked at
     Same same_shm = Same::unknown; ///< `yes`: there is one /dev/shm, and it was not looked at
     /// All but those that are the same. By kind, then by key (those without one by id, behind the others) or name.
     std::vector<ComparedObject> objects;
-    std::size_t same_objects = 0; ///< in both and the same in all that was compared
-    std::vector<LimitDifference> limits;
-    std::size_t same_limits = 0;
-    std::vector<UnclearKind> unclear_kinds;
+    std::size_t same_objects = 0;           ///< in both and the same in all that was compared
+    std::vector<LimitDifference> limits;    ///< those that are not the same in both
+    std::size_t same_limits = 0;            ///< how many are
+    std::vector<UnclearKind> unclear_kinds; ///< what of the kinds asked for is missing here
 
     /// Everything that could not be compared: kinds, and things about objects.
     [[nodiscard]] std::size_t not_compared() const noexcept;

@@ -19,7 +19,10 @@ namespace ipcns {
 /// Why the bytes of something can't be read: `what()` is words that follow "it can't be read: ", escaped.
 class IPCNS_API Unreadable : public Error {
 public:
+    /// @param why    words that follow "it can't be read: "
+    /// @param number an errno value
     explicit Unreadable(const std::string& why, int number = ENODATA) : Error(number, why), why_(why) {}
+    /// Those words.
     [[nodiscard]] const char* what() const noexcept override { return why_.c_str(); }
 
 private:

@@ -21,6 +21,7 @@ public:
     Error(int number, const std::string& what, std::string hint = {})
         : std::system_error(number, std::system_category(), what), hint_(std::move(hint)) {}
 
+    /// What the person can do about it: a sentence, or empty.
     [[nodiscard]] const std::string& hint() const noexcept { return hint_; }
 
 private:
@@ -31,8 +32,10 @@ private:
 /// anything has been changed. `code()` is EINVAL and `what()` says only what was wrong.
 class IPCNS_API UsageError : public Error {
 public:
+    /// @param message what is wrong with what was asked for
     explicit UsageError(const std::string& message, std::string hint = {})
         : Error(EINVAL, message, std::move(hint)), message_(message) {}
+    /// The message alone, without words for EINVAL.
     [[nodiscard]] const char* what() const noexcept override { return message_.c_str(); }
 
 private:

@@ -19,7 +19,9 @@ public:
     Fd() noexcept = default;
     /// Takes ownership of @p raw; a negative number means "none".
     explicit Fd(int raw) noexcept : fd_(raw) {}
+    /// The other one owns nothing then.
     Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    /// Closes what is owned, and takes over what the other one owns.
     Fd& operator=(Fd&& other) noexcept {
         if (this != &other) reset(std::exchange(other.fd_, -1));
         return *this;

@@ -59,6 +59,7 @@ struct IPCNS_API HoldOptions {
 /// in the microseconds before. Kernel: 5.12.
 class IPCNS_API Hold {
 public:
+    /// How to hold.
     using Options = HoldOptions;
 
     /// Stops everybody, and returns when all stand still together. Needs PTRACE_MODE_ATTACH (ptrace(2)) for each
@@ -70,7 +71,9 @@ public:
     ///         ETIMEDOUT when they don't all stand still in time. Everybody has been let go by then.
     [[nodiscard]] static Hold still(const Place& place, const Options& options = {});
 
+    /// They stand still for the new object.
     Hold(Hold&&) noexcept;
+    /// As release(), then as above.
     Hold& operator=(Hold&&) noexcept;
     Hold(const Hold&) = delete;
     Hold& operator=(const Hold&) = delete;

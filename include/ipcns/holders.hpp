@@ -21,7 +21,7 @@ namespace ipcns {
 
 /// A process that has a segment attached, or a POSIX object mapped (proc(5), /proc/PID/maps).
 struct IPCNS_API Mapping {
-    pid_t pid = 0;
+    pid_t pid = 0; ///< the process
     /// Address space, all its mappings of this object together, in whole pages; touched or not. A segment that is
     /// attached twice counts twice.
     std::uint64_t bytes = 0;
@@ -35,14 +35,15 @@ struct IPCNS_API Mapping {
 
 /// A descriptor of a POSIX object. A process that closed its descriptor after mmap(2) or sem_open(3) has none.
 struct IPCNS_API OpenDescriptor {
-    pid_t pid = 0;
-    int fd = -1;
+    pid_t pid = 0; ///< the process
+    int fd = -1;   ///< its number in that process
+    /// What it was opened for.
     enum class Access {
         none, ///< O_PATH: holds the object, and can't read or write it
         read,
         write,
         both
-    } access = Access::none;
+    } access = Access::none; ///< what it was opened for
 
     friend bool operator==(const OpenDescriptor&, const OpenDescriptor&) = default;
 };
@@ -58,8 +59,9 @@ struct IPCNS_API SemaphoreOperation {
 
 /// A thread that is blocked in a system call on an object.
 struct IPCNS_API Waiter {
-    pid_t pid = 0;
+    pid_t pid = 0;    ///< the process
     pid_t thread = 0; ///< equal to pid for the main thread
+    /// What a thread waits for.
     enum class For {
         send,     ///< msgsnd(2), mq_send(3): for room in a full queue
         receive,  ///< msgrcv(2), mq_receive(3): for a message
@@ -67,7 +69,7 @@ struct IPCNS_API Waiter {
         zero,     ///< semop(2) that only waits for zero
         futex ///< futex(2) on a word in the object's memory: of a named semaphore sem_wait(3); of shared memory
               ///< a lock, condition or semaphore that programs keep in it
-    } what = For::receive;
+    } what = For::receive; ///< what it waits for
     /// msgrcv: the wanted type, as that system call takes it: 0 any, below 0 the lowest up to -type
     long type = 0;
     bool except = false;     ///< msgrcv: any type but this one (MSG_EXCEPT)
@@ -88,9 +90,9 @@ struct IPCNS_API Waiter {
 
 /// What was found of one object, each in ascending order of pid.
 struct IPCNS_API Holders {
-    std::vector<Mapping> mappings;
-    std::vector<OpenDescriptor> descriptors;
-    std::vector<Waiter> waiters;
+    std::vector<Mapping> mappings;           ///< processes that map it
+    std::vector<OpenDescriptor> descriptors; ///< descriptors of it
+    std::vector<Waiter> waiters;             ///< threads that are blocked on it
 
     /// All mappings' counts together.
     [[nodiscard]] std::size_t attachments() const noexcept {
@@ -144,7 +146,9 @@ public:
     [[nodiscard]] static HolderIndex take(const std::vector<NamespaceId>& only = {},
                                           const HoldersOptions& options = {});
 
+    /// The other one must not be used any more.
     HolderIndex(HolderIndex&&) noexcept;
+    /// The other one must not be used any more.
     HolderIndex& operator=(HolderIndex&&) noexcept;
     HolderIndex(const HolderIndex&) = delete;
     HolderIndex& operator=(const HolderIndex&) = delete;
@@ -152,7 +156,9 @@ public:
 
     /// Null when nobody was found. The pointer is good as long as the index lives, so the index needs a name.
     [[nodiscard]] const Holders* of(const NamespaceId& space, QueueId id) const& noexcept;
+    /// The same for a set.
     [[nodiscard]] const Holders* of(const NamespaceId& space, SemaphoreSetId id) const& noexcept;
+    /// The same for a segment.
     [[nodiscard]] const Holders* of(const NamespaceId& space, SegmentId id) const& noexcept;
     const Holders* of(const NamespaceId&, QueueId) const&& = delete;
     const Holders* of(const NamespaceId&, SemaphoreSetId) const&& = delete;

@@ -19,7 +19,7 @@ namespace ipcns {
 
 /// One process, as far as the caller may see it.
 struct IPCNS_API Process {
-    pid_t pid = 0;
+    pid_t pid = 0;       ///< in the caller's pid namespace
     uid_t user = 0;      ///< effective user, as the caller's user namespace knows it
     std::string command; ///< the command line with spaces between, or [name] where there is none; not escaped
 };
@@ -32,7 +32,7 @@ struct IPCNS_API Contents {
 
 /// One namespace and what keeps it alive.
 struct IPCNS_API InventoryEntry {
-    NamespaceId id;
+    NamespaceId id;                   ///< which one
     std::vector<pid_t> processes;     ///< every process with a thread inside, in ascending order
     std::vector<pid_t> keepers;       ///< keepers of named namespaces among them, with `keepers_apart`
     std::optional<Process> first;     ///< the lowest of them
@@ -43,9 +43,13 @@ struct IPCNS_API InventoryEntry {
 
 /// What to look for beside the processes.
 struct IPCNS_API InventoryOptions {
-    /// Search every process's descriptors: one readlink(2) each. `automatic` does it where there are at
-    /// most 1,000 processes.
-    enum class Descriptors { automatic, always, never } descriptors = Descriptors::automatic;
+    /// Whether to search every process's descriptors: one readlink(2) each.
+    enum class Descriptors {
+        automatic, ///< where there are at most 1,000 processes
+        always,
+        never
+    };
+    Descriptors descriptors = Descriptors::automatic; ///< whether to search them
     bool keepers_apart = false; ///< put the keepers of names (registry.hpp) into `keepers`, not `processes`
     bool contents =
         false;            ///< fill in `contents`: enters every namespace for a moment, on a thread of its own
@@ -58,7 +62,7 @@ struct IPCNS_API InventoryOptions {
 struct IPCNS_API Inventory {
     std::vector<InventoryEntry> entries; ///< in ascending order of inode
     std::size_t unseen = 0;              ///< processes that the caller may not look at
-    bool descriptors_searched = false;
+    bool descriptors_searched = false;   ///< whether `descriptors` of the entries were looked for
     /// When asked for, in ascending order: processes with a thread in a system call that may be waiting for an object
     /// (see HolderIndex), and those of which that could not be read. All others wait for none.
     std::vector<pid_t> blocked;
@@ -74,10 +78,11 @@ struct IPCNS_API Inventory {
 [[nodiscard]] IPCNS_API std::optional<Namespace> open_namespace(const InventoryEntry& entry);
 
 /// The processes that have a thread in the namespace @p id, in ascending order, without what the caller may
-/// not see.
+/// not see. One pass over /proc.
+/// @throws Error when /proc cannot be read
 [[nodiscard]] IPCNS_API std::vector<pid_t> processes_inside(const NamespaceId& id);
 
-/// Reads who @p pid is; nothing when it is gone.
+/// Reads who @p pid is, by its files in /proc; nothing when it is gone.
 [[nodiscard]] IPCNS_API std::optional<Process> describe_process(pid_t pid);
 
 } // namespace ipcns

@@ -54,6 +54,7 @@ struct IPCNS_API LaunchOptions {
 class IPCNS_API ProgramError : public Error {
 public:
     using Error::Error;
+    /// What a shell's status is for it.
     [[nodiscard]] int shell_status() const noexcept { return code().value() == ENOENT ? 127 : 126; }
 };
 
@@ -61,6 +62,7 @@ public:
 struct IPCNS_API ExitStatus {
     int code = 0;   ///< its exit status, if signal is 0
     int signal = 0; ///< the signal that killed it, or 0
+    /// What a shell's status is for it: the exit status, or 128 and the number of the signal.
     [[nodiscard]] int shell_status() const noexcept { return signal != 0 ? 128 + signal : code; }
 };
 
@@ -86,7 +88,8 @@ public:
     /// @throws Error ESRCH when it has ended
     void signal(int number) const;
 
-    /// Waits for the program to end and reaps it.
+    /// Waits for the program to end and reaps it. Blocks the calling thread alone, and passes no signals on: Supervisor does.
+    /// @throws Error ECHILD when it was reaped already
     ExitStatus wait();
 
     /// Removes all objects that the namespace still holds, now and not when the kernel gets round to it; if
@@ -159,6 +162,7 @@ public:
     [[nodiscard]] Child launch(LaunchOptions options) const;
 
     /// Waits for the program to end.
+    /// @throws Error as Child::wait()
     ExitStatus wait(Child& child) const;
 
 private:
@@ -169,7 +173,8 @@ private:
 
 /// Waits until no process is left in the namespace, whoever they belong to. Uses pidfds: no polling while
 /// they live.
-/// @param but processes that don't count, such as the keeper of a name
+/// @param but processes that don't count, beside the caller, such as the keeper of a name
+/// @throws Error when /proc cannot be read
 IPCNS_API void wait_until_nobody_inside(const NamespaceId& id, const std::vector<pid_t>& but = {});
 
 } // namespace ipcns

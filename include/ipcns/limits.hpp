@@ -26,8 +26,8 @@ struct IPCNS_API LimitKey {
     /// What is counted: bytes, pages, messages, queues, semaphores, operations, sets, segments, id (of an object), flag
     /// (0 or 1), or numbers (of "sem")
     const char* unit = "";
-    std::uint64_t least = 0; ///< the least and the most that a kernel takes. Some take less than the most.
-    std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
+    std::uint64_t least = 0;                                        ///< the least that a kernel takes
+    std::uint64_t most = std::numeric_limits<std::uint64_t>::max(); ///< and the most; some kernels take less
     /// What a new namespace begins with, whatever the values of its parent are. Nothing for "sem" and for the ids.
     std::optional<std::uint64_t> usual = std::nullopt;
 };
@@ -51,7 +51,8 @@ struct IPCNS_API Limit {
 /// of "sem": `semmsl`, `semmns`, `semopm`, `semmni` (semget(2), semop(2)). Null when there is none.
 [[nodiscard]] IPCNS_API const LimitKey* find_limit_key(std::string_view name) noexcept;
 
-/// The limits of the calling thread's namespace. Keys that this kernel does not have are left out.
+/// The limits of the calling thread's namespace. Keys that this kernel does not have are left out. Needs no
+/// privilege; one file of /proc/sys for each key.
 [[nodiscard]] IPCNS_API std::vector<Limit> read_limits();
 
 /// One limit beside what it began with and how much of it is used up.
@@ -78,7 +79,7 @@ struct IPCNS_API LimitUse {
 struct IPCNS_API LimitChange {
     const LimitKey* key = nullptr; ///< "sem" for its parts
     std::string old_value;         ///< as Limit::value
-    std::string new_value;
+    std::string new_value;         ///< as it reads now
 };
 
 /// Sets limits in the calling thread's namespace, all or none.

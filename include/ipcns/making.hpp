@@ -18,7 +18,7 @@ namespace ipcns {
 
 /// What make_object() is to make. What means nothing for the kind stays as it is here, else UsageError.
 struct IPCNS_API NewObject {
-    Kind kind = Kind::msg;
+    Kind kind = Kind::msg;      ///< which kind
     Key key = Key::none;        ///< System V; none: one without a key
     std::string name;           ///< POSIX, with its slash
     mode_t mode = 0600;         ///< permission bits, 0 to 0777, exactly these whatever the umask
@@ -42,7 +42,7 @@ struct IPCNS_API NewObject {
 
 /// What make_object() did.
 struct IPCNS_API MadeObject {
-    ObjectName object;
+    ObjectName object; ///< the new one, or the one that was there: by id or name
     bool made = false; ///< false: there was one already, which was not changed
 };
 

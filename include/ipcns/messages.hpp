@@ -32,7 +32,9 @@ public:
     ///         (kernel_lockdown(7)); ENOTSUP where the kernel can't do it, or this library was built without BPF
     /// @param at_once  reads less at once, but at least a byte: see read()
     explicit MessageReader(std::size_t at_once = most_at_once);
+    /// The other one can't be used any more.
     MessageReader(MessageReader&& other) noexcept;
+    /// The other one can't be used any more.
     MessageReader& operator=(MessageReader&& other) noexcept;
     ~MessageReader();
 

@@ -22,8 +22,8 @@ namespace ipcns {
 /// Two descriptors are of the same namespace exactly when these are equal (namespaces(7)). The kernel may use
 /// the number again once the namespace is gone.
 struct IPCNS_API NamespaceId {
-    dev_t device = 0;
-    ino_t inode = 0;
+    dev_t device = 0; ///< st_dev
+    ino_t inode = 0;  ///< st_ino: the number that people see
     friend auto operator<=>(const NamespaceId&, const NamespaceId&) = default;
 };
 

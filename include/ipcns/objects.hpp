@@ -29,6 +29,7 @@ namespace ipcns {
 /// memory.
 enum class Kind { msg, sem, shm, mq, psem, pshm };
 
+/// All six, in the order in which everything lists them.
 inline constexpr std::array all_kinds = {Kind::msg, Kind::sem, Kind::shm, Kind::mq, Kind::psem, Kind::pshm};
 
 /// "msg", "sem", "shm", "mq", "psem" or "pshm".
@@ -42,15 +43,19 @@ inline constexpr std::array all_kinds = {Kind::msg, Kind::sem, Kind::shm, Kind::
 class IPCNS_API Kinds {
 public:
     constexpr Kinds() = default;
+    /// All six.
     [[nodiscard]] static constexpr Kinds all() noexcept {
         Kinds kinds;
         kinds.bits_ = 63;
         return kinds;
     }
+    /// Adds one.
     constexpr void add(Kind kind) noexcept { bits_ |= 1U << static_cast<unsigned>(kind); }
+    /// True when this one is among them.
     [[nodiscard]] constexpr bool has(Kind kind) const noexcept {
         return (bits_ >> static_cast<unsigned>(kind) & 1U) != 0;
     }
+    /// True when none is.
     [[nodiscard]] constexpr bool empty() const noexcept { return bits_ == 0; }
 
 private:
@@ -65,10 +70,10 @@ private:
 /// | `shm:0x1234` | a System V object by its key, all 32 bits of it, 0 not among them |
 /// | `mq:/jobs`, `psem:/lock`, `pshm:/cache` | a POSIX object by its name, without escapes |
 struct IPCNS_API ObjectName {
-    Kind kind = Kind::msg;
-    std::optional<int> id;
-    std::optional<Key> key;
-    std::string name; ///< of a POSIX object, with its slash; raw bytes
+    Kind kind = Kind::msg;  ///< which kind
+    std::optional<int> id;  ///< System V: by id
+    std::optional<Key> key; ///< System V: by key
+    std::string name;       ///< of a POSIX object, with its slash; raw bytes
 
     /// @throws UsageError when @p text is none of the forms; the message says what is wrong with it.
     [[nodiscard]] static ObjectName parse(std::string_view text);
@@ -81,10 +86,15 @@ struct IPCNS_API ObjectName {
 
 /// How a record is called. By id, not by key.
 [[nodiscard]] IPCNS_API ObjectName name_of(const QueueRecord& record);
+/// The same for a set of semaphores.
 [[nodiscard]] IPCNS_API ObjectName name_of(const SemaphoreSetRecord& record);
+/// The same for a segment.
 [[nodiscard]] IPCNS_API ObjectName name_of(const SegmentRecord& record);
+/// The same for a POSIX queue; these and the following are called by name.
 [[nodiscard]] IPCNS_API ObjectName name_of(const PosixQueueRecord& record);
+/// The same for a named semaphore.
 [[nodiscard]] IPCNS_API ObjectName name_of(const NamedSemaphoreRecord& record);
+/// The same for shared memory.
 [[nodiscard]] IPCNS_API ObjectName name_of(const SharedMemoryRecord& record);
 
 // ---- What is seen ------------------------------------------------------------------------------------------------
@@ -106,7 +116,7 @@ enum class State {
 /// A record and what was found out about it beside.
 template <class Record>
 struct Seen {
-    Record record;
+    Record record;                ///< what the kernel says of it
     State state = State::unknown; ///< with LookOptions::states
     /// With LookOptions::holders; null: nobody was found. Good for as long as Objects::index.
     const Holders* holders = nullptr;
@@ -120,21 +130,21 @@ struct IPCNS_API SeenSet : Seen<SemaphoreSetRecord> {
 
 /// Something that could not be looked at.
 struct IPCNS_API Unseen {
-    Kind kind = Kind::msg;
+    Kind kind = Kind::msg; ///< which kind
     std::size_t count = 0; ///< how many objects; 0: it is not known how many, maybe none
     std::string why;       ///< for a person; escaped
 };
 
 /// What lies in one namespace.
 struct IPCNS_API Objects {
-    NamespaceId ns;
-    std::vector<Seen<QueueRecord>> msg;
-    std::vector<SeenSet> sem;
-    std::vector<Seen<SegmentRecord>> shm;
-    std::vector<Seen<PosixQueueRecord>> mq;
-    std::vector<Seen<NamedSemaphoreRecord>> psem;
-    std::vector<Seen<SharedMemoryRecord>> pshm;
-    std::shared_ptr<const HolderIndex> index; ///< whose holders the records point to, if any was needed
+    NamespaceId ns;                               ///< which namespace
+    std::vector<Seen<QueueRecord>> msg;           ///< System V queues
+    std::vector<SeenSet> sem;                     ///< semaphore sets
+    std::vector<Seen<SegmentRecord>> shm;         ///< segments
+    std::vector<Seen<PosixQueueRecord>> mq;       ///< POSIX queues
+    std::vector<Seen<NamedSemaphoreRecord>> psem; ///< named semaphores of its /dev/shm
+    std::vector<Seen<SharedMemoryRecord>> pshm;   ///< shared memory of its /dev/shm
+    std::shared_ptr<const HolderIndex> index;     ///< whose holders the records point to, if any was needed
     FilesUsage others;          ///< in its /dev/shm, but no objects: folders, links and the like
     std::vector<Unseen> unseen; ///< kinds and objects of which not all could be seen
     /// Processes that may hold or wait for anything here, but could not be looked at, or not for what they wait.
@@ -142,6 +152,7 @@ struct IPCNS_API Objects {
     /// Processes were looked at, and this /proc leaves out those of others (hidepid), so that they were not even counted.
     bool hidden_processes = false;
 
+    /// How many objects, of all kinds together.
     [[nodiscard]] std::size_t count() const noexcept {
         return msg.size() + sem.size() + shm.size() + mq.size() + psem.size() + pshm.size();
     }
@@ -149,9 +160,9 @@ struct IPCNS_API Objects {
 
 /// What to look at.
 struct IPCNS_API LookOptions {
-    Kinds kinds = Kinds::all();
-    bool memory = false;     ///< fill in SegmentRecord::resident and swapped
-    bool semaphores = false; ///< fill in SeenSet::semaphores: three system calls for each semaphore
+    Kinds kinds = Kinds::all(); ///< which kinds of objects
+    bool memory = false;        ///< fill in SegmentRecord::resident and swapped
+    bool semaphores = false;    ///< fill in SeenSet::semaphores: three system calls for each semaphore
     /// Fill in Seen::state. Looks at all processes where objects other than segments are found, and reads the sets'
     /// semaphores.
     bool states = false;
@@ -172,6 +183,7 @@ struct IPCNS_API Everything {
     std::size_t not_entered = 0;     ///< namespaces that the caller may not enter
     std::size_t unseen = 0;          ///< processes whose namespace could not be found out
 
+    /// @throws Error when /proc cannot be read
     [[nodiscard]] static Everything look(const LookOptions& options = {});
 };
 

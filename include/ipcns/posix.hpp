@@ -39,15 +39,15 @@ struct IPCNS_API FilesUsage {
 
 /// Which file, as stat(2) and /proc/PID/maps name it: to be found again among what processes map or hold open.
 struct IPCNS_API FileId {
-    dev_t device = 0;
-    ino_t inode = 0;
+    dev_t device = 0; ///< st_dev
+    ino_t inode = 0;  ///< st_ino
     friend auto operator<=>(const FileId&, const FileId&) = default;
 };
 
 /// Whose file. Ids as the caller's user namespace knows them; the overflow id (65534) where it has no mapping.
 struct IPCNS_API FileOwnership {
-    uid_t owner = 0;
-    gid_t group = 0;
+    uid_t owner = 0; ///< user
+    gid_t group = 0; ///< its group
     mode_t mode = 0; ///< the permissions: 07777 bits
 
     friend bool operator==(const FileOwnership&, const FileOwnership&) = default;
@@ -58,11 +58,11 @@ struct IPCNS_API PosixRecord {
     /// As programs pass it to mq_open(3), shm_open(3) or sem_open(3), with its slash: "/jobs". Raw bytes that
     /// another program chose, anything but NUL and a second slash: escape() before a person sees it.
     std::string name;
-    FileId file;
-    FileOwnership who;
-    Moment accessed; ///< see the three kinds for what moves these
-    Moment modified;
-    Moment changed;
+    FileId file;       ///< which file it is
+    FileOwnership who; ///< whose it is
+    Moment accessed;   ///< see the three kinds for what moves these
+    Moment modified;   ///< last change of what is in it
+    Moment changed;    ///< last change of anything about it
     /// When the file was made. Known of shared memory and semaphores since Linux 5.18 (statx(2)), never of queues.
     std::optional<std::chrono::sys_time<std::chrono::nanoseconds>> born;
 
@@ -76,14 +76,15 @@ struct IPCNS_API PosixRecord {
 struct IPCNS_API PosixQueueRecord : PosixRecord {
     /// Who is to be told when a message arrives in the empty queue (mq_notify(3)).
     struct Notification {
+        /// How.
         enum class Kind {
             signal, ///< SIGEV_SIGNAL
             none,   ///< SIGEV_NONE: registered, so nobody else can, but nothing will be sent
             thread, ///< SIGEV_THREAD
         };
-        Kind kind = Kind::signal;
-        int signal = 0; ///< its number; 0 for the other kinds
-        pid_t pid = 0;  ///< as the caller's pid namespace knows it; 0 when it does not
+        Kind kind = Kind::signal; ///< how
+        int signal = 0;           ///< its number; 0 for the other kinds
+        pid_t pid = 0;            ///< as the caller's pid namespace knows it; 0 when it does not
 
         friend bool operator==(const Notification&, const Notification&) = default;
     };
@@ -124,8 +125,8 @@ struct IPCNS_API SharedMemoryRecord : PosixRecord {
 
 /// What lies in a /dev/shm.
 struct IPCNS_API SharedFolder {
-    std::vector<SharedMemoryRecord> memory;
-    std::vector<NamedSemaphoreRecord> semaphores;
+    std::vector<SharedMemoryRecord> memory;       ///< shared memory objects, in no particular order
+    std::vector<NamedSemaphoreRecord> semaphores; ///< named semaphores, likewise
     FilesUsage others; ///< no objects, but they take room: folders and all that is in them, links, FIFOs, ...
     std::size_t unseen = 0; ///< files and folders that the caller may not look at
 };
@@ -155,6 +156,7 @@ public:
         /// the thread. Works in every kernel, and costs half as much.
         thread,
     };
+    /// Makes no mount yet.
     explicit QueueMounts(Place place = Place::detached) noexcept : place_(place) {}
 
     /// As mount_queues(), for the namespace that the calling thread is in now.
@@ -184,9 +186,10 @@ struct IPCNS_API QueueFolder {
         another,     ///< the caller may not mount them, and /dev/mqueue shows those of another namespace
         unknown,     ///< the same, but whose /dev/mqueue shows cannot be told
     };
-    Fd folder; ///< for list_posix_queues() and the like
-    Missing missing = Missing::nothing;
-    std::string why; ///< the same in words for a person; empty when nothing is missing
+    Fd folder;                          ///< for list_posix_queues() and the like
+    Missing missing = Missing::nothing; ///< why there is none
+    std::string why;                    ///< the same in words for a person; empty when nothing is missing
+    /// True when there is a folder.
     explicit operator bool() const noexcept { return static_cast<bool>(folder); }
 };
 
@@ -360,15 +363,15 @@ public:
 
     /// What a message came with.
     struct Received {
-        std::size_t size = 0; ///< its bytes, from the start of the span
-        unsigned priority = 0;
+        std::size_t size = 0;  ///< its bytes, from the start of the span
+        unsigned priority = 0; ///< 0 to 32767
     };
 
     /// What a queue is like, and how full it is.
     struct Attributes {
-        std::size_t max_messages = 0;
+        std::size_t max_messages = 0; ///< how many it takes
         std::size_t message_size = 0; ///< bytes that a message may have, and what receiving wants room for
-        std::size_t messages = 0;
+        std::size_t messages = 0;     ///< how many there are now
     };
 
     /// Opens a queue of the calling thread's namespace.
@@ -446,6 +449,7 @@ public:
         return receive_before(detail::deadline_at(deadline), into);
     }
 
+    /// How large it is and how full, at this moment.
     [[nodiscard]] Attributes attributes() const {
         struct mq_attr about {};
         if (::mq_getattr(fd_.get(), &about) != 0) detail::posix_call_failed("look at a POSIX queue");
@@ -505,6 +509,7 @@ private:
 /// object that somebody has made shorter, or one that /dev/shm has no room for, gets a SIGBUS.
 class IPCNS_API SharedMemory {
 public:
+    /// What the memory is mapped for; the object's permissions must allow that.
     enum class Access { read, write };
 
     /// Opens the object of that name in the /dev/shm of the calling process and maps all of it.
@@ -520,8 +525,10 @@ public:
     [[nodiscard]] static SharedMemory create(int folder, const std::string& name, std::uint64_t bytes,
                                              const PosixMakeOptions& options = {}, bool allocate = false);
 
+    /// The other one has no memory then.
     SharedMemory(SharedMemory&& other) noexcept
         : start_(std::exchange(other.start_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    /// Changes the two round.
     SharedMemory& operator=(SharedMemory&& other) noexcept {
         std::swap(start_, other.start_);
         std::swap(size_, other.size_);
@@ -558,7 +565,9 @@ public:
     [[nodiscard]] static NamedSemaphore create(int folder, const std::string& name, unsigned value = 0,
                                                const PosixMakeOptions& options = {});
 
+    /// The other one can't be used any more.
     NamedSemaphore(NamedSemaphore&& other) noexcept : semaphore_(std::exchange(other.semaphore_, nullptr)) {}
+    /// Changes the two round.
     NamedSemaphore& operator=(NamedSemaphore&& other) noexcept {
         std::swap(semaphore_, other.semaphore_);
         return *this;

@@ -26,7 +26,7 @@ namespace ipcns {
 
 /// An IPC namespace together with the /dev/shm that belongs to it, which is what a program enters.
 struct IPCNS_API Place {
-    Namespace ipc;
+    Namespace ipc;        ///< the namespace
     std::string name;     ///< the name it is registered under, or empty
     Fd shm;               ///< its /dev/shm as an O_PATH descriptor, or none when that is not known
     Fd mounts;            ///< the mount namespace in which `shm` lies, or none when it is the caller's own
@@ -45,8 +45,8 @@ struct IPCNS_API Place {
 
 /// An ordinary user, as root knows him.
 struct IPCNS_API Owner {
-    uid_t user = 0;
-    gid_t group = 0;
+    uid_t user = 0;  ///< his number
+    gid_t group = 0; ///< that of his group
 };
 
 /// How a named namespace is made.
@@ -107,19 +107,19 @@ IPCNS_API Leftovers remove_contents(const Place& place);
 
 /// A name that several hold together: see Registry::share().
 struct IPCNS_API SharedName {
-    Place place;
+    Place place;       ///< the namespace and its /dev/shm
     Fd lease;          ///< what holds it; none where the name lives by itself
     bool made = false; ///< by this call
 };
 
 /// One line of Registry::list().
 struct IPCNS_API RegisteredName {
-    std::string name;
-    NamespaceId id;
-    uid_t owner = 0;
-    pid_t keeper = 0;      ///< the keeper process, or 0 where a mount holds the namespace
-    bool attached = false; ///< made by somebody else, only named here
-    std::filesystem::path path;
+    std::string name;           ///< its name
+    NamespaceId id;             ///< which namespace
+    uid_t owner = 0;            ///< whose the name is
+    pid_t keeper = 0;           ///< the keeper process, or 0 where a mount holds the namespace
+    bool attached = false;      ///< made by somebody else, only named here
+    std::filesystem::path path; ///< its folder
 };
 
 /// A folder of names. Every change is made under a lock and appears whole or not at all, also when the
@@ -142,17 +142,23 @@ public:
     /// /run/ipcns.
     [[nodiscard]] static Registry of_system();
 
+    /// Any folder; nothing is made until it is needed.
     Registry(std::filesystem::path folder, Holding holding) : folder_(std::move(folder)), holding_(holding) {}
 
+    /// Where the names are.
     [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
+    /// What keeps them alive.
     [[nodiscard]] Holding holding() const noexcept { return holding_; }
 
     /// How long to wait for others that change it, or for a lease. Nothing, as it is in the beginning: as long as it takes. Else
     /// an Error ETIMEDOUT follows, and nothing has been changed.
     void set_patience(std::optional<std::chrono::milliseconds> patience) noexcept { patience_ = patience; }
+    /// What set_patience() has set.
     [[nodiscard]] std::optional<std::chrono::milliseconds> patience() const noexcept { return patience_; }
 
-    /// Makes the folder itself, if it is not there yet (and with Holding::mounts makes it a shared mount).
+    /// Makes the folder itself, if it is not there yet (and with Holding::mounts makes it a shared mount). All that make a name
+    /// do that first.
+    /// @throws Error with a hint when the folder can't be made, or is somebody else's
     void prepare() const;
 
     /// Makes a new namespace of this name.
@@ -216,12 +222,15 @@ private:
 /// the process is killed.
 class IPCNS_API Registry::Draft {
 public:
+    /// The other one must not be used any more.
     Draft(Draft&&) noexcept;
+    /// What this one was goes; the other one must not be used any more.
     Draft& operator=(Draft&&) noexcept;
     Draft(const Draft&) = delete;
     Draft& operator=(const Draft&) = delete;
     ~Draft();
 
+    /// The new namespace and its /dev/shm.
     [[nodiscard]] const Place& place() const noexcept;
     /// The name appears, and the namespace stays. To be called once.
     /// @throws Error EEXIST when somebody else has taken the name meanwhile

@@ -42,7 +42,7 @@ using AnyRecord = std::variant<QueueRecord, SemaphoreSetRecord, SegmentRecord, P
 /// Which objects: those for which everything is true that is set here. A segment that is already State::removed never
 /// is among them.
 struct IPCNS_API Selection {
-    Kinds kinds = Kinds::all();
+    Kinds kinds = Kinds::all(); ///< of these kinds
     /// This owner, as the caller's user namespace knows him. (Not the creator of a System V object, unless he is its owner
     /// as well.)
     std::optional<uid_t> owner;
@@ -55,7 +55,7 @@ struct IPCNS_API Selection {
 
 /// An object that a selection fits.
 struct IPCNS_API Chosen {
-    AnyRecord record;
+    AnyRecord record;             ///< what it was like when it was found
     State state = State::unknown; ///< see choose()
 };
 
@@ -88,6 +88,7 @@ struct IPCNS_API Found {
 
 /// What became of an object that was to be removed.
 struct IPCNS_API Removal {
+    /// How it ended.
     enum class Outcome {
         removed,
         lingers, ///< a segment: removed, it has no key any more, and its memory goes with the last detach
@@ -96,9 +97,9 @@ struct IPCNS_API Removal {
         in_use,  ///< with RemovalOptions::spare_attached: left alone
         failed,  ///< see `error`
     };
-    Outcome outcome = Outcome::removed;
-    std::uint64_t attached = 0; ///< lingers and in_use: mappings of the segment
-    std::optional<Error> error; ///< failed
+    Outcome outcome = Outcome::removed; ///< how it ended
+    std::uint64_t attached = 0;         ///< lingers and in_use: mappings of the segment
+    std::optional<Error> error;         ///< failed
 };
 
 /// How objects are removed.

@@ -37,8 +37,8 @@ namespace ipcns {
 struct IPCNS_API Snapshot {
     /// A set with its values.
     struct Set {
-        SemaphoreSetRecord record;
-        std::vector<unsigned short> values;
+        SemaphoreSetRecord record;          ///< the set
+        std::vector<unsigned short> values; ///< one for each semaphore
     };
     /// A segment and what it is made of.
     struct Segment {
@@ -46,23 +46,24 @@ struct IPCNS_API Snapshot {
         std::uint64_t huge_page = 0; ///< bytes of one, or 0: ordinary pages
     };
 
-    std::string made_by; ///< "ipcns 0.1.0"
-    std::string kernel;  ///< "6.1.0", as uname(2) says
-    Moment made;
-    NamespaceId ns;    ///< whose it was
-    std::string name;  ///< the name it was registered under, or empty
-    bool live = false; ///< saved while its processes went on: objects may be of different moments
-    std::vector<Limit> limits;
+    std::string made_by;       ///< "ipcns 0.1.0"
+    std::string kernel;        ///< "6.1.0", as uname(2) says
+    Moment made;               ///< when
+    NamespaceId ns;            ///< whose it was
+    std::string name;          ///< the name it was registered under, or empty
+    bool live = false;         ///< saved while its processes went on: objects may be of different moments
+    std::vector<Limit> limits; ///< as they were; the wishes for ids are not among them
     /// The size of its /dev/shm in bytes; nothing: it had none of its own, and `pshm` and `psem` are not saved.
     std::optional<std::uint64_t> shm_size;
-    std::vector<QueueRecord> msg;
-    std::vector<Set> sem;
-    std::vector<Segment> shm; ///< those that are `removed` too, but without contents
-    std::vector<PosixQueueRecord> mq;
-    std::vector<NamedSemaphoreRecord> psem;
-    std::vector<SharedMemoryRecord> pshm;
+    std::vector<QueueRecord> msg;           ///< System V queues
+    std::vector<Set> sem;                   ///< semaphore sets
+    std::vector<Segment> shm;               ///< those that are `removed` too, but without contents
+    std::vector<PosixQueueRecord> mq;       ///< POSIX queues
+    std::vector<NamedSemaphoreRecord> psem; ///< named semaphores
+    std::vector<SharedMemoryRecord> pshm;   ///< shared memory objects
     FilesUsage others; ///< what else lay in its /dev/shm: folders, links and the like, which are not saved
 
+    /// How many objects, of all kinds together.
     [[nodiscard]] std::size_t objects() const noexcept {
         return msg.size() + sem.size() + shm.size() + mq.size() + psem.size() + pshm.size();
     }
@@ -70,8 +71,8 @@ struct IPCNS_API Snapshot {
 
 /// How far the work has got, in bytes of contents; what is read twice (SaveOptions::precopy) counts twice.
 struct IPCNS_API Progress {
-    std::uint64_t done = 0;
-    std::uint64_t all = 0; ///< 0: not known
+    std::uint64_t done = 0; ///< so many are done
+    std::uint64_t all = 0;  ///< 0: not known
 };
 /// Is called now and then, on the thread that does the work, while processes may be standing still: be quick.
 using ProgressFunction = std::function<void(const Progress&)>;
@@ -95,12 +96,12 @@ struct IPCNS_API SaveOptions {
     /// with `live`. What was taken is in a journal in the folder of Registry::of_caller() until it is back: see
     /// recover_drained(). A queue with somebody registered to be told of messages can't be read so.
     bool drain = false;
-    ProgressFunction progress;
+    ProgressFunction progress; ///< told how far it is, if there is one
 };
 
 /// What a save did.
 struct IPCNS_API SaveReport {
-    Snapshot snapshot;
+    Snapshot snapshot;                ///< what is in it
     std::size_t held = 0;             ///< processes that were held still
     std::chrono::nanoseconds pause{}; ///< how long
     std::uint64_t contents = 0;       ///< bytes of contents that were read
@@ -142,12 +143,12 @@ struct IPCNS_API RestoreOptions {
     std::optional<std::uint64_t> shm_size;
     /// Let the kernel choose the ids of System V objects. Programs that know an object by its key don't notice.
     bool new_ids = false;
-    ProgressFunction progress;
+    ProgressFunction progress; ///< told how far it is, if there is one
 };
 
 /// What a restore made.
 struct IPCNS_API RestoreReport {
-    Snapshot snapshot;
+    Snapshot snapshot;              ///< what was in it
     std::uint64_t contents = 0;     ///< bytes of contents
     std::vector<std::string> notes; ///< what could not be brought back: for a person; escaped
 };
@@ -171,8 +172,8 @@ IPCNS_API RestoreReport restore_into(int input, const Place& place, const Restor
 
 /// What a clone did.
 struct IPCNS_API CloneReport {
-    SaveReport saved;
-    RestoreReport restored;
+    SaveReport saved;       ///< what was read
+    RestoreReport restored; ///< what was made
 };
 /// save() and restore() at once, without a file: the memory is copied once.
 IPCNS_API CloneReport clone_namespace(const Place& place, const Registry& registry, const std::string& name,

@@ -40,10 +40,12 @@ struct IPCNS_API SysvUsage {
     std::uint64_t segment_bytes = 0; ///< their sizes in whole pages, touched or not
     std::size_t semaphores = 0;      ///< in all sets; remove_all_sysv() does not count them
 
+    /// Queues, sets and segments together.
     [[nodiscard]] std::size_t objects() const noexcept { return queues + semaphore_sets + segments; }
 };
 
-/// Counts by msgctl(MSG_INFO), semctl(SEM_INFO) and shmctl(SHM_INFO); needs no privilege.
+/// Counts by msgctl(MSG_INFO), semctl(SEM_INFO) and shmctl(SHM_INFO), in the calling thread's namespace; needs no privilege.
+/// In a kernel without System V objects all is 0.
 [[nodiscard]] IPCNS_API SysvUsage sysv_usage();
 
 /// Removes every message queue, semaphore set and segment (IPC_RMID). The memory of a segment that nobody has
@@ -85,9 +87,9 @@ struct IPCNS_API Ownership {
 
 /// A message queue at one moment (struct msqid_ds, msgctl(2)).
 struct IPCNS_API QueueRecord {
-    QueueId id{};
-    Key key = Key::none;
-    Ownership who;
+    QueueId id{};               ///< by which it is found
+    Key key = Key::none;        ///< by which programs find it
+    Ownership who;              ///< whose it is
     std::uint64_t messages = 0; ///< in the queue now
     std::uint64_t bytes = 0;    ///< of these messages' texts
     std::uint64_t limit = 0;    ///< bytes that it takes before senders wait (msg_qbytes)
@@ -102,9 +104,9 @@ struct IPCNS_API QueueRecord {
 
 /// A set of semaphores at one moment (struct semid_ds, semctl(2)).
 struct IPCNS_API SemaphoreSetRecord {
-    SemaphoreSetId id{};
-    Key key = Key::none;
-    Ownership who;
+    SemaphoreSetId id{};   ///< by which it is found
+    Key key = Key::none;   ///< by which programs find it
+    Ownership who;         ///< whose it is
     std::size_t count = 0; ///< semaphores in the set, numbered from 0
     Moment operated;       ///< last semop(2)
     Moment changed;        ///< creation, last IPC_SET, or last value set by SETVAL or SETALL
@@ -125,9 +127,9 @@ struct IPCNS_API SemaphoreState {
 /// A shared memory segment at one moment (struct shmid_ds, shmctl(2)). The kernel does not say whether one is made
 /// of huge pages.
 struct IPCNS_API SegmentRecord {
-    SegmentId id{};
-    Key key = Key::none; ///< `none` also for one that is `removed`
-    Ownership who;
+    SegmentId id{};             ///< by which it is found
+    Key key = Key::none;        ///< `none` also for one that is `removed`
+    Ownership who;              ///< whose it is
     std::uint64_t bytes = 0;    ///< as it was asked for; memory comes in whole pages, when they are touched
     std::uint64_t attached = 0; ///< mappings of it in all processes (shm_nattch)
     pid_t creator_pid = 0;      ///< 0: not in the caller's pid namespace
@@ -166,10 +168,12 @@ enum class SegmentMemory { skip, read };
 [[nodiscard]] IPCNS_API std::optional<QueueRecord> find_queue(Key key);
 /// See find_queue().
 [[nodiscard]] IPCNS_API std::optional<SemaphoreSetRecord> find_semaphore_set(SemaphoreSetId id);
+/// See find_queue().
 [[nodiscard]] IPCNS_API std::optional<SemaphoreSetRecord> find_semaphore_set(Key key);
 /// See find_queue(). A segment that is `removed` has no key any more and is found by its id alone.
 [[nodiscard]] IPCNS_API std::optional<SegmentRecord> find_segment(SegmentId id,
                                                                   SegmentMemory memory = SegmentMemory::skip);
+/// See find_queue().
 [[nodiscard]] IPCNS_API std::optional<SegmentRecord> find_segment(Key key,
                                                                   SegmentMemory memory = SegmentMemory::skip);
 
@@ -287,7 +291,9 @@ IPCNS_API void remove(SegmentId id);
 /// @return false: it is gone, or changed, or the id is another's by now. Nothing was removed.
 /// @throws Error EPERM
 IPCNS_API bool remove_same(const QueueRecord& record);
+/// The same for a set of semaphores.
 IPCNS_API bool remove_same(const SemaphoreSetRecord& record);
+/// The same for a segment.
 IPCNS_API bool remove_same(const SegmentRecord& record);
 
 // ---- Using -------------------------------------------------------------------------------------------------------
@@ -372,7 +378,9 @@ public:
         assign(bytes);
     }
 
+    /// The type; above 0 for one that can be sent.
     [[nodiscard]] long type() const noexcept { return buffer_.type; }
+    /// Sets the type.
     void set_type(long type) noexcept { buffer_.type = type; }
 
     /// How many bytes it can hold.
@@ -391,7 +399,9 @@ public:
         resize(bytes.size());
         if (!bytes.empty()) std::memcpy(buffer_.bytes.data(), bytes.data(), bytes.size());
     }
+    /// The bytes it has, to be written or read.
     [[nodiscard]] std::span<std::byte> bytes() noexcept { return {buffer_.bytes.data(), size_}; }
+    /// The bytes it has.
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {buffer_.bytes.data(), size_}; }
 
 private:
@@ -407,7 +417,7 @@ private:
 
 /// What was received into a span.
 struct IPCNS_API Received {
-    long type = 0;
+    long type = 0;        ///< the message's type
     std::size_t size = 0; ///< bytes; what follows them in the span is unchanged
 
     friend bool operator==(const Received&, const Received&) = default;
@@ -456,6 +466,7 @@ public:
     void send(const QueueMessage<Capacity>& message) const {
         (void)put(&message.buffer_, message.size_, 0);
     }
+    /// The same for bytes that lie anywhere: copies them.
     void send(long type, std::span<const std::byte> bytes) const { (void)put_copy(type, bytes, 0); }
 
     /// Sends if that takes no wait.
@@ -465,6 +476,7 @@ public:
     [[nodiscard]] bool try_send(const QueueMessage<Capacity>& message) const {
         return put(&message.buffer_, message.size_, IPC_NOWAIT);
     }
+    /// The same for bytes that lie anywhere: copies them.
     [[nodiscard]] bool try_send(long type, std::span<const std::byte> bytes) const {
         return put_copy(type, bytes, IPC_NOWAIT);
     }
@@ -475,6 +487,7 @@ public:
     void receive(QueueMessage<Capacity>& into, long type = 0, TooLong too_long = TooLong::refuse) const {
         (void)take(into, type, flag(too_long));
     }
+    /// The same for bytes that are to lie anywhere: copies them.
     Received receive(std::span<std::byte> into, long type = 0, TooLong too_long = TooLong::refuse) const {
         return *take_copy(into, type, flag(too_long));
     }
@@ -487,6 +500,7 @@ public:
                                    TooLong too_long = TooLong::refuse) const {
         return take(into, type, flag(too_long) | IPC_NOWAIT);
     }
+    /// The same for bytes that are to lie anywhere: copies them.
     [[nodiscard]] std::optional<Received> try_receive(std::span<std::byte> into, long type = 0,
                                                       TooLong too_long = TooLong::refuse) const {
         return take_copy(into, type, flag(too_long) | IPC_NOWAIT);
@@ -500,6 +514,7 @@ public:
                             TooLong too_long = TooLong::refuse) const {
         return take(into, place, flag(too_long) | IPC_NOWAIT | MSG_COPY);
     }
+    /// The same for bytes that are to lie anywhere: copies them.
     [[nodiscard]] std::optional<Received> peek(std::span<std::byte> into, long place,
                                                TooLong too_long = TooLong::refuse) const {
         return take_copy(into, place, flag(too_long) | IPC_NOWAIT | MSG_COPY);
@@ -599,6 +614,7 @@ public:
     [[nodiscard]] bool try_wait(unsigned short number, short n = 1, Undo undo = Undo::no) const {
         return one({number, minus(n), static_cast<short>(flag(undo) | IPC_NOWAIT)});
     }
+    /// As wait_zero(), if it takes no wait. @return false: it would
     [[nodiscard]] bool try_wait_zero(unsigned short number) const { return one({number, 0, IPC_NOWAIT}); }
 
     /// The same, but waits at most so long. Where it takes no wait it makes the one system call of try_wait().
@@ -607,6 +623,7 @@ public:
                                 Undo undo = Undo::no) const {
         return try_wait(number, n, undo) || one_for({number, minus(n), flag(undo)}, timeout);
     }
+    /// As wait_zero(), but waits at most so long. @return false: the time is over
     [[nodiscard]] bool wait_zero_for(unsigned short number, std::chrono::nanoseconds timeout) const {
         return try_wait_zero(number) || one_for({number, 0, 0}, timeout);
     }
@@ -697,7 +714,9 @@ public:
         return BasicSegment(detail::create_temporary(bytes, options));
     }
 
+    /// The other one has no memory then.
     BasicSegment(BasicSegment&& other) noexcept : id_(other.id_), bytes_(std::exchange(other.bytes_, {})) {}
+    /// Detaches what it had; the other one has no memory then.
     BasicSegment& operator=(BasicSegment&& other) noexcept {
         if (this == &other) return *this;
         detach();
@@ -709,6 +728,7 @@ public:
     BasicSegment& operator=(const BasicSegment&) = delete;
     ~BasicSegment() { detach(); }
 
+    /// The segment's id.
     [[nodiscard]] SegmentId id() const noexcept { return id_; }
     /// The memory: as many bytes as were asked for when the segment was made. Empty once the object was moved from or
     /// detached. Other processes may read and write it at any time.
@@ -738,7 +758,9 @@ private:
     std::span<Byte> bytes_;
 };
 
+/// A segment to read and write.
 using Segment = BasicSegment<std::byte>;
+/// A segment to read.
 using ReadOnlySegment = BasicSegment<const std::byte>;
 
 } // namespace ipcns

@@ -25,9 +25,10 @@ namespace ipcns {
 /// | `self`, `host` | the caller's own; that of process 1 |
 /// | `oci:ID` | oci: that of a container, as runc or crun wrote it down |
 struct IPCNS_API Target {
+    /// Which form it has: see the table.
     enum class Kind { name, pid, path, inode, self, host, oci };
 
-    Kind kind = Kind::self;
+    Kind kind = Kind::self;     ///< the form
     std::string name;           ///< kind name
     std::filesystem::path path; ///< kind path
     pid_t pid = 0;              ///< kind pid
@@ -48,8 +49,8 @@ struct IPCNS_API Target {
 /// TARGET already uses (`self`, `host`).
 [[nodiscard]] IPCNS_API bool is_name(std::string_view text) noexcept;
 
-/// True when @p text may be the id or the name of a container: up to 255 letters, digits, `_`, `.`, `-`, `+` and `,`, and not
-/// a dot at the beginning.
+/// True when @p text may be the id or the name of a container: up to 255 letters, digits, underscores, dots, hyphens,
+/// plus signs and commas, and not a dot at the beginning.
 [[nodiscard]] IPCNS_API bool is_container_id(std::string_view text) noexcept;
 
 /// True when @p text is what Slurm's plugin calls the namespace of a job, a step or a task:

@@ -21,7 +21,7 @@ namespace ipcns {
 [[nodiscard]] IPCNS_API std::string format_size(std::uint64_t bytes);
 
 /// Makes @p raw safe to print on a terminal: control characters, DEL, backslash and bytes that are not
-/// well-formed UTF-8 become \xNN, \n, \t or \\; so do the C1 controls and the characters that turn the
+/// well-formed UTF-8 become `\xNN`, `\n`, `\t` or `\\`; so do the C1 controls and the characters that turn the
 /// direction of text around.
 [[nodiscard]] IPCNS_API std::string escape(std::string_view raw);
 

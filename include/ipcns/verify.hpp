@@ -84,10 +84,10 @@ enum class Verdict {
 
 /// One channel's result.
 struct IPCNS_API ChannelResult {
-    const Channel* channel = nullptr;
-    Verdict verdict = Verdict::error;
-    Verdict forth = Verdict::error; ///< offered by the first side, tried from the second
-    Verdict back = Verdict::error;  ///< the other way round
+    const Channel* channel = nullptr; ///< which
+    Verdict verdict = Verdict::error; ///< both directions together
+    Verdict forth = Verdict::error;   ///< offered by the first side, tried from the second
+    Verdict back = Verdict::error;    ///< the other way round
     /// Which namespace or mount decides: "ipc namespace", "mount at /dev/shm", "pid namespace".
     std::string decided_by;
     /// How it got through ("by key, by id"), what it was refused with, why it could not be tried or what went wrong.
@@ -97,10 +97,11 @@ struct IPCNS_API ChannelResult {
 
 /// What verify() found.
 struct IPCNS_API VerifyReport {
-    std::string first, second; ///< Side::text()
+    std::string first;  ///< Side::text() of the first one
+    std::string second; ///< of the second one
     /// The two are in the same IPC namespace, which then promises nothing between them.
     bool same_ipc = false;
-    std::vector<ChannelResult> channels;
+    std::vector<ChannelResult> channels; ///< one for each channel that was tried, in the order of channels()
 };
 
 /// How to try.

@@ -93,6 +93,10 @@ name_to_complete() {
     expect_line 'ipcns run --limit shmmni=4 --limit msgmnb=' bash_line 'ipcns run --limit shmmni=4 --limit msgmnb'
     expect_line 'ipcns list -o NS,PROCS' bash_line 'ipcns list -o NS,PR'
     expect_line 'ipcns list --output=+SHM' bash_line 'ipcns list --output=+SH'
+    expect_line 'ipcns list -oNS,PROCS' bash_line 'ipcns list -oNS,PR'
+    expect_line 'ipcns restore --list -o OBJECT,KEY' bash_line 'ipcns restore --list -o OBJECT,KE'
+    expect_line 'ipcns remove db --kind shm,pshm' bash_line 'ipcns remove db --kind shm,psh'
+    expect_line 'ipcns verify --run-options --strict ' bash_line 'ipcns verify --run-options --str'
     mkdir folder
     expect_line 'ipcns exec --chdir folder/' bash_line 'ipcns exec --chdir fold'
 }
@@ -110,6 +114,14 @@ name_to_complete() {
     ipcns make "$name" shm --size 1 >made
     expect_line "ipcns peek $name shm:0 " bash_line "ipcns peek $name shm:"
     expect_line "ipcns peek $name psem:/" bash_line "ipcns peek $name pse"
+    ipcns make "$name" pshm /cache --size 1 >made
+    expect_line "ipcns peek --bytes 9 $name pshm:/cache " bash_line "ipcns peek --bytes 9 $name pshm:/ca"
+    expect_line "ipcns remove $name shm:0 " bash_line "ipcns remove $name shm:"
+    expect_line "ipcns remove -v $name shm:0 pshm:/cache " bash_line "ipcns remove -v $name shm:0 pshm:"
+    expect_line "ipcns remove $name psem:/" bash_line "ipcns remove $name pse"
+    expect_line "ipcns show $name pshm:/cache " bash_line "ipcns show $name pshm:"
+    expect_line "ipcns show $name psem " bash_line "ipcns show $name pse"
+    expect_line "ipcns make $name psem " bash_line "ipcns make $name pse"
     number=$(ipcns exec "$name" -- readlink /proc/self/ns/ipc | tr -dc 0-9)
     # The whole number: others make namespaces with numbers near it.
     expect_line "ipcns pids @$number " bash_line "ipcns pids @$number"
@@ -177,6 +189,8 @@ name_to_complete() {
     expect_line 'ipcns create ' zsh_line 'ipcns cr'
     expect_line 'ipcns list --noheadings ' zsh_line 'ipcns list --no'
     expect_line 'ipcns list -o NS,PROCS,' zsh_line 'ipcns list -o NS,PR'
+    expect_line 'ipcns list -o +SHM,' zsh_line 'ipcns list -o +SH'
+    expect_line 'ipcns restore --list -o OBJECT,KEY,' zsh_line 'ipcns restore --list -o OBJECT,KE'
     expect_line 'ipcns run --limit msgmnb=' zsh_line 'ipcns run --limit msgmnb'
     expect_line 'ipcns limits db semopm=' zsh_line 'ipcns limits db semo'
     expect_line 'ipcns limits queues_max=' zsh_line 'ipcns limits queue'
@@ -191,7 +205,17 @@ name_to_complete() {
     expect_line 'ipcns restore a.snapshot ' zsh_line 'ipcns restore a.sn'
     expect_line "ipcns clone $name " zsh_line "ipcns clone $start"
     ipcns make "$name" shm --size 1 >made
+    ipcns make "$name" pshm /cache --size 1 >made
     expect_line "ipcns peek $name shm:0 " zsh_line "ipcns peek $name shm:"
+    expect_line "ipcns peek $name psem:/" zsh_line "ipcns peek $name pse"
+    expect_line "ipcns peek --bytes 9 $name pshm:/cache " zsh_line "ipcns peek --bytes 9 $name pshm:/ca"
+    expect_line "ipcns remove $name shm:0 pshm:/cache " zsh_line "ipcns remove $name shm:0 pshm:"
+    expect_line "ipcns show $name psem " zsh_line "ipcns show $name pse"
+    expect_line "ipcns make $name psem " zsh_line "ipcns make $name pse"
+    expect_line 'ipcns remove db --kind shm,pshm,' zsh_line 'ipcns remove db --kind shm,psh'
+    expect_line 'ipcns restore --map-uid 1000:root ' zsh_line 'ipcns restore --map-uid 1000:roo'
+    expect_line 'ipcns verify --only msg,loopback,' zsh_line 'ipcns verify --only msg,loo'
+    expect_line "ipcns restore --into $name " zsh_line "ipcns restore --into $start"
     expect_line 'ipcns run -v -- dircolors ' zsh_line 'ipcns run -v -- dircolor'
     expect_line 'ipcns exec db -- cat an-argument ' zsh_line 'ipcns exec db -- cat an-a'
 }
@@ -203,6 +227,8 @@ name_to_complete() {
     expect_line 'create' fish_words 'ipcns cr'
     expect_line '--noheadings' fish_words 'ipcns list --no'
     expect_line 'NS,PROCS' fish_words 'ipcns list -o NS,PR'
+    expect_line '+SHM' fish_words 'ipcns list -o +SH'
+    expect_line 'OBJECT,KEY' fish_words 'ipcns restore --list -o OBJECT,KE'
     expect_line 'msgmnb=' fish_words 'ipcns run --limit msgmnb'
     expect_line 'semopm=' fish_words 'ipcns limits db semo'
     expect_line "$name" fish_words "ipcns limits $start"
@@ -216,7 +242,16 @@ name_to_complete() {
     expect_line "$name" fish_words "ipcns restore --into $start"
     expect_line "$name" fish_words "ipcns clone $start"
     ipcns make "$name" shm --size 1 >made
+    ipcns make "$name" pshm /cache --size 1 >made
     expect_line 'shm:0' fish_words "ipcns peek $name shm:"
+    expect_line 'psem:/' fish_words "ipcns peek $name pse"
+    expect_line 'pshm:/cache' fish_words "ipcns peek --bytes 9 $name pshm:"
+    expect_line 'pshm:/cache' fish_words "ipcns remove $name shm:0 pshm:"
+    expect_line 'psem' fish_words "ipcns show $name pse"
+    expect_line 'psem' fish_words "ipcns make $name pse"
+    expect_line 'shm,pshm' fish_words 'ipcns remove db --kind shm,psh'
+    expect_line '1000:root' fish_words 'ipcns restore --map-uid 1000:roo'
+    expect_line 'msg,loopback' fish_words 'ipcns verify --only msg,loo'
     expect_line 'dircolors' fish_words 'ipcns run -v -- dircolor'
     expect_line 'an-argument' fish_words 'ipcns exec db -- cat an-a'
 }
@@ -228,15 +263,23 @@ name_to_complete() {
     expect_line "ipcns exec oci:$start-a " bash_line "ipcns exec oci:$start-a"
     expect_line "ipcns diff self oci:$start-b " bash_line "ipcns diff self oci:$start-b"
     expect_line "ipcns show oci:$start-" bash_line "ipcns show oci:$start"
+    expect_line "ipcns save oci:$start-a " bash_line "ipcns save oci:$start-a"
+    expect_line "ipcns limits oci:$start-a " bash_line "ipcns limits oci:$start-a"
+    expect_line "ipcns peek oci:$start-a " bash_line "ipcns peek oci:$start-a"
+    expect_line "ipcns restore --into oci:$start-a " bash_line "ipcns restore --into oci:$start-a"
     expect_line 'ipcns pids oci:' bash_line 'ipcns pids oc'
     if command -v zsh >/dev/null; then
         expect_line "ipcns exec oci:$start-a " zsh_line "ipcns exec oci:$start-a"
         expect_line "ipcns show oci:$start-" zsh_line "ipcns show oci:$start"
+        expect_line "ipcns limits oci:$start-a " zsh_line "ipcns limits oci:$start-a"
+        expect_line "ipcns clone oci:$start-a " zsh_line "ipcns clone oci:$start-a"
         expect_line 'ipcns pids oci:' zsh_line 'ipcns pids oci'
     fi
     if command -v fish >/dev/null; then
         expect_line "oci:$start-a"$'\n'"oci:$start-b" fish_words "ipcns exec oci:$start"
         expect_line 'oci:' fish_words 'ipcns pids oc'
+        expect_line "oci:$start-a" fish_words "ipcns save oci:$start-a"
+        expect_line "oci:$start-a" fish_words "ipcns limits oci:$start-a"
     fi
 }
 

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What is written agrees with what is there: options, commands, columns, limits and JSON keys in --help, in the manual
-# pages and in the completions of three shells, which need not be installed; the tour of the README; links.
+# pages and in the completions of three shells, which need not be installed; the tour of the README and the EXAMPLES of the
+# manual pages; links.
 
 # shellcheck disable=SC2154 # stderr is bats', names_file is common.bash's
 
 load common
+load documents
 
 setup() {
     common_setup
@@ -120,7 +122,7 @@ fish_options() { # COMMAND
     same 'zsh' "$there" "$(zsh_block 'local -a verbs=(' | sed -E "s/^ *'([a-z]*):.*/\1/")"
     same 'fish' "$there"$'\nhelp' \
         "$(sed -nE 's/^complete -c ipcns -n __ipcns_no_command -a ([a-z]+) .*/\1/p' "$completions/ipcns.fish")"
-    for command in "${commands[@]}"; do ipcns help "$command" >/dev/null; done
+    for command in "${commands[@]}"; do diff <(ipcns help "$command") <(ipcns "$command" --help); done
 }
 
 # The table of a command, with something in it.
@@ -227,7 +229,7 @@ print("\n".join(keys or value))')
                 printf '%s refers to %s\n' "$source" "$other"
                 return 1
             }
-        done < <(grep -oE '\*ipcns[a-z-]*\*\([0-9]\)' "$source" | sed -E 's/\*([a-z-]*)\*\((.)\)/\1.\2/')
+        done < <(grep -oE '\*ipc(ns|-objects)[a-z-]*\*\([0-9]\)' "$source" | sed -E 's/\*([a-z-]*)\*\((.)\)/\1.\2/')
     done
 }
 
@@ -263,50 +265,50 @@ print("\n".join(keys or value))')
     ((missing == 0))
 }
 
-# The commands of README's tour and what README says they print, as shell functions cannot quote: one record for each
-# command, "$ COMMAND" first.
-tour() {
-    awk '/^<!-- tour -->/ {tour = 1} tour && /^```console/ {on = 1; next} /^```$/ {on = tour = 0} on' "$IPCNS_TREE/README.md" |
-        sed -E "s/\b(db|small|copy)\b/\1$suffix/g"
-}
-
-# What differs from run to run, made equal. Lines about the host itself tell nothing.
-levelled() {
-    sed -E "s/$suffix\b//g; s/0x[0-9a-f]{8}/KEY/g; s/\b[0-9]+\b/N/g; s/\b(tester|$(id -un))\b/USER/g
-        s/\b(keeper|mount)\b/HELD/g; s/ +/ /g; s/^ | \$//g" | grep -vE '(^| )host |^$'
-}
-
 # bats test_tags=lock:verify
 @test "the tour of the README is as it says" {
     need ipcmk ipcs
-    is_root || need_userns
-    suffix=-$$-$RANDOM
-    printf '%s\n' "db$suffix" "small$suffix" "copy$suffix" >>"$names_file"
+    need_little_host
     PATH=${IPCNS%/*}:$PATH
-    count=0
-    : >output
-    : >expected
-    while IFS= read -r line <&4; do
-        if [[ $line == '$ '* ]]; then
-            compare_tour
-            command=${line#'$ '}
-            count=$((count + 1))
-            bash -c "$command" >output 2>&1 3>&- 4<&- </dev/null || true
-        else
-            printf '%s\n' "$line" >>expected
-        fi
-    done 4< <(tour)
-    compare_tour
-    ((count > 8))
+    follow "$IPCNS_TREE/README.md"
 }
 
-# Every line that README shows is among those that the command printed.
-compare_tour() {
-    local missing
-    missing=$(grep -vxF -f <(levelled <output) <(levelled <expected)) || true
-    [[ -z $missing ]] || {
-        printf '$ %s\nREADME shows:\n%s\nnow it prints:\n%s\n' "$command" "$missing" "$(cat output)"
-        return 1
-    }
-    : >expected
+@test "the README in Chinese shows the same, and each leads to the other" {
+    same_commands README.md README.zh-CN.md
+    grep -qF '](README.zh-CN.md)' <(head -n 8 "$IPCNS_TREE/README.md")
+    grep -qF '](README.md)' <(head -n 8 "$IPCNS_TREE/README.zh-CN.md")
+    # What it says is as long, row for row of its tables and point for point of its lists.
+    for page in README.md README.zh-CN.md; do grep -cE '^(\||- )' "$IPCNS_TREE/$page"; done >counts
+    (($(sort -u counts | wc -l) == 1))
+}
+
+@test "the page of the library is as it says" {
+    need ipcmk
+    need_little_host
+    PATH=$IPCNS_BUILD/examples:${IPCNS%/*}:$PATH
+    follow "$IPCNS_TREE/docs/library.md"
+}
+
+# bats test_tags=lock:verify,seconds:300
+@test "the examples of the manual pages are as they say" {
+    need ipcmk ipcs jq perl make hexdump zstd
+    need_little_host
+    PATH=${IPCNS%/*}:$PATH
+    local page wrong=0
+    for page in "$man"/*.scd; do
+        mkdir "${page##*/}"
+        (cd "${page##*/}" && follow "$page") || wrong=1
+    done
+    ((wrong == 0))
+}
+
+@test "every command that is shown is run, or it is said why not" {
+    cd "$IPCNS_TREE"
+    # That the list is here makes it hard to grow.
+    tests/system/examples.py marks README.md docs/{guide,walkthrough,snapshots,snapshot-format,library}.md man/*.scd >"$work/marks"
+    diff <(sed 's/:[0-9]*: /: /' "$work/marks") <(printf '%s\n' \
+        'guide.md: needs bazel, which Debian has not got' \
+        'guide.md: needs a cluster' \
+        'ipcns-create.1.scd: needs systemd' \
+        'ipcns-oci-hook.8.scd: needs podman')
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The two programs that tutorials on IPC namespaces show, examples/container.cpp and examples/join_ns.cpp, driven
-# through a terminal.
+# through a terminal; and the one that docs/library.md shows.
 
 # shellcheck disable=SC2016,SC2154 # inner shells expand the scripts; what is loaded sets the variables
 
@@ -109,6 +109,16 @@ end_container() {
     run --separate-stderr "$EXAMPLES/join_ns" /no/such/path
     expect_status 1
     [[ $stderr == 'join_ns: '*/no/such/path* ]]
+}
+
+@test "orphans runs a program in a name, and says and removes what it left" {
+    name=$(unique_name)
+    run -3 "$EXAMPLES/orphans" "$name" sh -c 'ipcmk -M 8K >/dev/null; "$IPCNS" identify -n -o NAME | tr -d " "; exit 3'
+    expect_output "$name"$'\nleft: shm:0'
+    [[ ! -e $(registry)/$name ]]
+    run --separate-stderr "$EXAMPLES/orphans" 'no name' true
+    expect_status 1
+    [[ $stderr == 'orphans: '*'no name'* ]]
 }
 
 @test "each of the two is under 40 lines" {

@@ -8,6 +8,7 @@
 # shellcheck disable=SC2016,SC2154 # the inner shell expands the script; common.bash sets the variables
 
 load common
+load documents
 
 setup() {
     common_setup
@@ -15,55 +16,12 @@ setup() {
     PATH=${IPCNS%/*}:$PATH
 }
 
-teardown() {
-    # What a document leaves on the other host when it fails in the middle.
-    if [[ -x $work/bin/ssh ]]; then "$work/bin/ssh" other ipcns delete --all --kill >/dev/null 2>&1 || true; fi
-    common_teardown
-}
-
 # --- docs/snapshots.md ------------------------------------------------------------------------------------------
-
-# Another host, as far as names go: a folder, and a registry of its own. ssh joins the words and has a shell take them apart.
-make_other_host() {
-    mkdir -p bin other-host
-    local enter
-    if is_root; then
-        # A mount namespace, held by a process that the test ends.
-        in_background unshare --mount sh -c \
-            'mkdir -p /run/ipcns && mount -t tmpfs -o mode=755 other-host /run/ipcns && : >other-host/up && exec sleep 600'
-        wait_until 5 test -e other-host/up
-        enter="nsenter --mount --target $! --wdns=$PWD/other-host"
-    else
-        mkdir -m 700 other-run
-        enter="env -C $PWD/other-host XDG_RUNTIME_DIR=$PWD/other-run"
-    fi
-    printf '#!/bin/sh\nshift\nexec %s sh -c "$*"\n' "$enter" >bin/ssh
-    printf '#!/bin/sh\ncp "$2" "%s"\n' "$PWD/other-host" >bin/scp
-    chmod +x bin/ssh bin/scp
-    PATH=$PWD/bin:$PATH
-}
-
-# What differs from run to run, made equal.
-levelled() {
-    sed -E "s/$suffix//g; s/0x[0-9a-f]{8}/KEY/g; s/[0-9]{4}-[0-9]{2}-[0-9]{2}/DATE/g; s/ +/ /g; s/ \$//"
-}
-
-# The commands and what is shown of them.
-blocks() { awk '/^```console$/ {on = 1; next} /^```$/ {on = 0} on' "$1"; }
 
 @test "the tasks of docs/snapshots.md end as it says" {
     need perl
-    make_other_host
-    suffix=-$$-$RANDOM
-    printf '%s\n' "jobs$suffix" "db$suffix" "db$suffix-test" "db$suffix-check" >>"$names_file"
-    {
-        printf '%s\n' 'exec 2>&1 </dev/null'
-        blocks "$IPCNS_TREE/docs/snapshots.md" | sed -nE "s/^\\$ //p" | sed -E "s/\b(jobs|db)\b/\1$suffix/g" |
-            while IFS= read -r command; do printf 'printf "$ %%s\\n" %q\n%s\n' "$command" "$command"; done
-    } >script
-    timeout 100 bash --norc script 3>&- >printed
-    diff <(blocks "$IPCNS_TREE/docs/snapshots.md" | levelled) <(levelled <printed)
-    (($(grep -c '^\$ ' printed) > 20))
+    need_little_host
+    follow "$IPCNS_TREE/docs/snapshots.md"
 }
 
 # --- docs/snapshot-format.md ------------------------------------------------------------------------------------
@@ -82,6 +40,12 @@ make_one_of_each() {
     ipcns exec "$name" -- perl -e 'msgsnd 0, pack("l! a*", @$_), 0 for [5, "one"], [7, "two\n"], [1, ""]'
     # Three pages in three places, which no page of zeros is between.
     ipcns exec "$name" -- perl -e 'shmwrite 0, "x" x 4096, $_, 4096 for 0, 409600, 1044480'
+}
+
+@test "the commands of docs/snapshot-format.md do what it says" {
+    need perl jq hexdump xxh128sum
+    need_little_host
+    follow "$IPCNS_TREE/docs/snapshot-format.md"
 }
 
 @test "the program of docs/snapshot-format.md prints the messages" {
