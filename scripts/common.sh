@@ -28,6 +28,7 @@ build_needs=(
 test_needs=(
     'libgtest-dev=gtest/gtest.h'
     'bats=bats'
+    'git=git'
     'tmux=tmux'
     'expect=expect'
     'zsh=zsh'
