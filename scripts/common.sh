@@ -51,6 +51,7 @@ test_needs=(
     'python3=/usr/bin/python3'
     'python3-pytest=pytest'
     'codespell=codespell'
+    'abigail-tools=abidw'
     'jq=jq'
     'xxhash=xxh128sum'
     'perl-base=perl'
