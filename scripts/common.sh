@@ -56,6 +56,15 @@ test_needs=(
     'xxhash=xxh128sum'
     'perl-base=perl'
 )
+# What packages are made with: everything that may be in them, and Debian's tools.
+# shellcheck disable=SC2034
+package_needs=(
+    'clang=clang++-14'
+    'scdoc=scdoc'
+    'libslurm-dev=slurm/spank.h'
+    'libpam0g-dev=security/pam_modules.h'
+    'dpkg-dev=dpkg-shlibdeps'
+)
 # What tests/integration starts.
 # shellcheck disable=SC2034
 integration_needs=(
@@ -68,6 +77,8 @@ integration_needs=(
     'debootstrap=debootstrap'
     'libpam0g-dev=security/pam_modules.h'
     'pamtester=pamtester'
+    'dpkg-dev=dpkg-shlibdeps'
+    'lintian=lintian'
 )
 
 # die WHAT WHY [HINT]: ends the script with the project's kind of message.
