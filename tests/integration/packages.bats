@@ -113,7 +113,7 @@ rm -r /run/user-2
 
 # What is around it.
 man -w ipcns ipcns-run ipcns.conf pam_ipcns ipcns-oci-hook | wc -l | grep -x 5
-man ipcns-save | grep -q SYNOPSIS
+man ipcns-save | grep SYNOPSIS >/dev/null
 bash -c 'source /usr/share/bash-completion/bash_completion; _completion_loader ipcns; complete -p ipcns'
 grep -q '"/usr/libexec/ipcns/ipcns-oci-hook"' /usr/share/containers/oci/hooks.d/ipcns-oci-hook.json
 /usr/libexec/ipcns/ipcns-oci-hook --help >/dev/null
@@ -129,7 +129,7 @@ cmake -S . -B build >/dev/null
 cmake --build build >/dev/null
 for program in ./shared ./static build/mine; do $program | grep -E '^namespace [0-9]+: 1 segment; here: 0 more$'; done
 ldd ./shared | grep -F '/lib/x86_64-linux-gnu/libipcns.so.0' || [[ $(uname -m) != x86_64 ]]
-ldd build/mine | grep -vq 'not found'
+if ldd build/mine | grep 'not found'; then exit 1; fi
 rm -r build shared static CMakeLists.txt
 
 # PAM: not without being asked, then on, then off.
