@@ -4,9 +4,9 @@
 // their libraries are loaded only when they are needed.
 #include "commands.hpp"
 #include "front.hpp"
+#include "version.hpp"
 
 #include <ipcns/text.hpp>
-#include <ipcns/version.hpp>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -89,7 +89,7 @@ int main_command(int argc, char** argv) {
         return word.empty() ? 2 : 0;
     }
     if (word == "--version" || word == "-V") {
-        write_text(STDOUT_FILENO, "ipcns " IPCNS_VERSION "\n");
+        write_text(STDOUT_FILENO, version_text());
         return 0;
     }
     const bool help = word == "help";

@@ -28,6 +28,7 @@ build_needs=(
 test_needs=(
     'libgtest-dev=gtest/gtest.h'
     'bats=bats'
+    'git=git'
     'tmux=tmux'
     'expect=expect'
     'zsh=zsh'
@@ -52,9 +53,19 @@ test_needs=(
     'python3-pytest=pytest'
     'codespell=codespell'
     'cppcheck=cppcheck'
+    'abigail-tools=abidw'
     'jq=jq'
     'xxhash=xxh128sum'
     'perl-base=perl'
+)
+# What packages are made with: everything that may be in them, and Debian's tools.
+# shellcheck disable=SC2034
+package_needs=(
+    'clang=clang++-14'
+    'scdoc=scdoc'
+    'libslurm-dev=slurm/spank.h'
+    'libpam0g-dev=security/pam_modules.h'
+    'dpkg-dev=dpkg-shlibdeps'
 )
 # What tests/integration starts.
 # shellcheck disable=SC2034
@@ -68,6 +79,8 @@ integration_needs=(
     'debootstrap=debootstrap'
     'libpam0g-dev=security/pam_modules.h'
     'pamtester=pamtester'
+    'dpkg-dev=dpkg-shlibdeps'
+    'lintian=lintian'
 )
 
 # die WHAT WHY [HINT]: ends the script with the project's kind of message.

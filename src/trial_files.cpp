@@ -172,8 +172,8 @@ private:
         if (!socket ||
             ::bind(socket.get(), reinterpret_cast<const struct sockaddr*>(&address), sizeof address) != 0)
             return false;
-        ::fchmodat(spot.folder, spot.name, request.where.mode, 0);
-        if (::listen(socket.get(), 4) != 0) {
+        if (::fchmodat(spot.folder, spot.name, request.where.mode, 0) != 0 ||
+            ::listen(socket.get(), 4) != 0) {
             const int number = errno;
             ::unlinkat(spot.folder, spot.name, 0);
             errno = number;

@@ -485,7 +485,7 @@ EOF
     expect_equal "$(words Configuration | sort | xargs)" "$(tr ' ' '\n' <<<"$known" | sed '/^$/d' | sort | xargs)"
     # The line of the page, which is that of the example.
     line=$(grep '^required' "$page")
-    expect_equal "$(grep '^required' "$open"/prefix/share/doc/*/slurm/plugstack.conf.example | sed 's|required |&/usr/local/lib/slurm/|')" "$line"
+    expect_equal "$(grep '^required' "$open"/prefix/share/doc/ipcns-slurm/examples/plugstack.conf.example | sed 's|required |&/usr/local/lib/slurm/|')" "$line"
     printf '%s\n' "${line/\/usr\/local\/lib\/slurm\/ipcns.so/$plugin}" >"$cluster/plugstack.conf"
     for node in "$node1" "$node2" "$here"; do
         stop_daemon "$node"

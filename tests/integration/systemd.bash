@@ -8,37 +8,12 @@
 
 root_packages=systemd,systemd-sysv,dbus,libpam-systemd,postgresql
 
-# Where apt gets this system's own packages from.
-mirror() {
-    local codename
-    # shellcheck disable=SC1091 # not ours
-    codename=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
-    # shellcheck disable=SC2016 # apt's variables
-    apt-get indextargets --format '$(CODENAME) $(COMPONENT) $(REPO_URI)' | awk -v codename="$codename" \
-        '$1 == codename && $2 == "main" && $3 ~ /^(http|https|file|copy):/ {print $1, $3; exit}'
-}
-
-# Makes $root the root folder. What it is made of is in its name.
+# Makes $root the root folder.
 need_root_folder() {
-    local codename uri folder=$IPCNS_TREE/build/integration http_proxy
-    read -r codename uri < <(mirror) || skip 'apt does not say where the packages of this system come from'
-    root=$folder/root-$(printf '%s\n' "$codename" "$uri" "$root_packages" | sha256sum | cut -c 1-16)
-    mkdir -p "$folder"
-    exec 8>"$folder/.lock"
-    flock 8
-    if [[ ! -e $root ]]; then
-        rm -rf --one-file-system "$folder"/root-*
-        eval "$(apt-config shell http_proxy Acquire::http::Proxy)"
-        # What it mounts and does not unmount goes with the mount namespace.
-        http_proxy=${http_proxy-} unshare --mount --propagation private debootstrap --variant=minbase \
-            --include="$root_packages" "$codename" "$root.new" "$uri" >debootstrap.log 2>&1 3>&- || {
-            tail -n 20 debootstrap.log
-            return 1
-        }
-        rm -f "$root.new"/var/cache/apt/archives/*.deb
-        mv "$root.new" "$root"
-    fi
-    exec 8>&-
+    local status=0
+    root=$("$IPCNS_TREE/scripts/debian-root" systemd "$root_packages" 3>&-) || status=$?
+    if ((status == 77)); then skip "${root#skipped: }"; fi
+    return "$status"
 }
 
 # A control group of the test's own in each hierarchy that systemd uses, so that nothing is left of the container's.

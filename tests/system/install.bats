@@ -149,3 +149,20 @@ END
     expect_output works
     as_somebody_else "$prefix/bin/ipcns" delete mine
 }
+
+@test "the shared libraries show what is public, each symbol once and with a version" {
+    need nm readelf
+    libdir=$(dirname "$(find "$prefix" -name libipcns.so)")
+    for library in ipcns:LIBIPCNS_0 ipcns-state:LIBIPCNS_STATE_0; do
+        file=$libdir/lib${library%:*}.so
+        readelf -d "$file" | grep -F "soname: [lib${library%:*}.so.0]"
+        nm -DC --defined-only --format=posix "$file" | grep -v "^${library#*:} A" >symbols
+        # Nothing of the C++ library's, and nothing without the version.
+        run ! grep -vE "^((vtable|typeinfo|typeinfo name) for )?ipcns::.*@@${library#*:} " symbols
+        sed 's/@@.*//' symbols | sort -u >"symbols.${library%:*}"
+        [[ -s symbols.${library%:*} ]]
+    done
+    grep -qF 'ipcns::Namespace::create()' symbols.ipcns
+    grep -qF 'ipcns::read_snapshot(int)' symbols.ipcns-state
+    run ! grep -Fxf symbols.ipcns symbols.ipcns-state
+}

@@ -8,8 +8,16 @@ load common
 @test "--version prints the name and the version" {
     run --separate-stderr ipcns --version
     expect_status 0
-    [[ $output =~ ^ipcns\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
+    [[ ${lines[0]} =~ ^ipcns\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
+    [[ ${lines[1]} == 'unknown commit' || ${lines[1]} =~ ^commit\ [0-9a-f]{12}$ ]]
+    [[ ${lines[2]} =~ ^built\ by\ (g|clang)\+\+\ [0-9.]+$ ]]
+    [[ ${lines[3]} == 'with libarchive '* ]]
+    # Each part is either there or not.
+    for part in BPF Slurm PAM 'a static front'; do
+        [[ $(grep -cE "^with(out)? (.*, )?$part" <<<"$output") == 1 ]]
+    done
     [[ -z $stderr ]]
+    expect_output "$(ipcns -V)"
 }
 
 @test "--help lists the commands on standard output" {
