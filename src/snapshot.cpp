@@ -13,6 +13,7 @@
 #include "random.hpp"
 #include "rebuild.hpp"
 #include "tarball.hpp"
+#include "usermap.hpp"
 
 #include <ipcns/hold.hpp>
 #include <ipcns/text.hpp>
@@ -65,7 +66,14 @@ public:
         report.held = hold_->processes().size();
         hold_->check();
         report.pause = hold_->release();
+        // Who has no privileges never sees other users' processes, and they can't be in a namespace that is its own.
+        if (hold_->unseen() == 0 || !has_sys_admin() || has_sys_ptrace()) return;
+        note_ = std::to_string(hold_->unseen()) +
+                " processes could not be looked at, which takes CAP_SYS_PTRACE: those of them that are inside were "
+                "not held still";
     }
+    /// What the report should say of that, or nothing.
+    [[nodiscard]] const std::string& note() const noexcept { return note_; }
 
 private:
     // A keeper only keeps: it has nothing to do with what is inside.
@@ -93,6 +101,7 @@ private:
     }
 
     std::optional<Hold> hold_;
+    std::string note_;
 };
 
 // Reads a namespace into a receiver; its end() is left to the caller.
@@ -106,6 +115,7 @@ SaveReport read_namespace(const Place& place, const SaveOptions& options, int ou
         report.contents = capture->feed(to);
     });
     still.end(report);
+    if (!still.note().empty()) capture->notes().push_back(still.note());
     return report;
 }
 

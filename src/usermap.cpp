@@ -55,14 +55,17 @@ std::string exhausted_limit(unsigned long flags) {
     return (flags & CLONE_NEWUSER) != 0 ? "user" : "";
 }
 
-} // namespace
-
-bool has_sys_admin() noexcept {
+bool has_capability(unsigned number) noexcept {
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
     __user_cap_data_struct data[2] = {};
     if (::syscall(SYS_capget, &header, data) != 0) return false;
-    return (data[0].effective & (1U << CAP_SYS_ADMIN)) != 0;
+    return (data[0].effective & (1U << number)) != 0;
 }
+
+} // namespace
+
+bool has_sys_admin() noexcept { return has_capability(CAP_SYS_ADMIN); }
+bool has_sys_ptrace() noexcept { return has_capability(CAP_SYS_PTRACE); }
 
 bool give_up_capabilities() noexcept {
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};

@@ -10,6 +10,8 @@ namespace ipcns {
 
 /// True when the calling thread has CAP_SYS_ADMIN in its user namespace.
 bool has_sys_admin() noexcept;
+/// Likewise CAP_SYS_PTRACE: may look at other users' processes, and stop them.
+bool has_sys_ptrace() noexcept;
 
 /// Takes all capabilities from the calling thread. Async-signal-safe. False with errno.
 bool give_up_capabilities() noexcept;

@@ -86,6 +86,22 @@ expect_same() { # NAME NAME
     done
 }
 
+# bats test_tags=root
+@test "who is inside and may not be looked at is told, since nobody held that one still" {
+    need setpriv
+    fill
+    "$IPCNS" exec "$db" -- setpriv --reuid games --regid games --clear-groups sleep 1000 3>&- >/dev/null 2>&1 &
+    remember_pid $!
+    sleeps_inside() { ipcns pids -n -o USER "$db" | grep -q games && remember_pid "$(ipcns pids -n -o PID "$db")"; }
+    wait_until 10 sleeps_inside
+    run --separate-stderr setpriv --bounding-set -sys_ptrace --inh-caps -all "$IPCNS" save "$db" file
+    expect_status 0
+    [[ $stderr == *' could not be looked at, which takes CAP_SYS_PTRACE'* ]]
+    run --separate-stderr ipcns save "$db" file
+    expect_status 0
+    expect_equal "$stderr" ''
+}
+
 @test "restore takes the name that was saved; -v says what was done" {
     fill
     run --separate-stderr ipcns save -v "$db" file
