@@ -79,6 +79,7 @@ integration_needs=(
     'pamtester=pamtester'
     'dpkg-dev=dpkg-shlibdeps'
     'lintian=lintian'
+    'iproute2=ip'
 )
 
 # die WHAT WHY [HINT]: ends the script with the project's kind of message.
