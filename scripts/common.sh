@@ -44,6 +44,7 @@ test_needs=(
     'libopenmpi-dev=mpicc'
     'postgresql=/usr/lib/postgresql/*/bin/initdb'
     'clang=clang++-14'
+    'libclang-rt-14-dev=/usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a'
     'clang-tidy=clang-tidy-14'
     'clang-format=clang-format-14'
     'scdoc=scdoc'
@@ -56,6 +57,7 @@ test_needs=(
     'abigail-tools=abidw'
     'jq=jq'
     'xxhash=xxh128sum'
+    'zstd=zstd'
     'perl-base=perl'
 )
 # What packages are made with: everything that may be in them, and Debian's tools.
@@ -81,6 +83,7 @@ integration_needs=(
     'pamtester=pamtester'
     'dpkg-dev=dpkg-shlibdeps'
     'lintian=lintian'
+    'iproute2=ip'
 )
 
 # die WHAT WHY [HINT]: ends the script with the project's kind of message.

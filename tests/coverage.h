@@ -3,7 +3,13 @@
    would lose it. Most of our tests, and many of our helpers, are children that end that way. */
 #pragma once
 
+#ifdef __cplusplus
+extern "C" { /* not said there by the gcc of Debian 12 */
+#endif
 #include <gcov.h>
+#ifdef __cplusplus
+}
+#endif
 #include <unistd.h>
 
 /* NOLINTNEXTLINE: a header of C and of C++ */

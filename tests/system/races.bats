@@ -128,7 +128,7 @@ deleted_under_exec() {
 killed_at_random() {
     local until=$((SECONDS + 4)) rounds=0 created=0
     exec {never}<> <(:)
-    while ((SECONDS < until && rounds < 400)); do
+    while ((rounds <= 20 || SECONDS < until && rounds < 400)); do
         "$IPCNS" create x 2>/dev/null &
         read -r -t "0.00$((RANDOM % 7))$((RANDOM % 10))" -u "$never" || true
         kill -KILL $! 2>/dev/null || true

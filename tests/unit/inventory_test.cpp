@@ -374,8 +374,8 @@ TEST_F(Inventories, Contents) {
     EXPECT_EQ(entry->contents->objects, 0U);
     EXPECT_EQ(entry->contents->segment_bytes, 0U);
     EXPECT_FALSE(entry_of(held).value().contents.has_value()) << "nobody asked";
-    // An ordinary user may not enter the namespace that it is in, since it is not its own.
-    EXPECT_EQ(entry_in(inventory, link_).value().contents.has_value(), ::geteuid() == 0);
+    // The namespace that one is in has not to be entered.
+    EXPECT_TRUE(entry_in(inventory, link_).value().contents.has_value());
 }
 
 TEST_F(Inventories, DetailsWhenAskedFor) {
@@ -507,7 +507,9 @@ TEST_F(Inventories, ManyNamespaces) {
         const auto found = std::find_if(inventory.entries.begin(), inventory.entries.end(),
                                         [&](const InventoryEntry& entry) { return entry.id == ipc.id(); });
         ASSERT_NE(found, inventory.entries.end());
-        EXPECT_EQ(found->descriptors, Pids{::getpid()});
+        // Somebody else who counts at this moment may have it open, too.
+        EXPECT_TRUE(std::find(found->descriptors.begin(), found->descriptors.end(), ::getpid()) !=
+                    found->descriptors.end());
         EXPECT_EQ(found->processes, Pids());
     }
 }
