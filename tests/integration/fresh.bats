@@ -30,7 +30,7 @@ types() { # [--offline] COMMAND
         tr '\r' '\n' <raw | grep -v ' Passed ' | tail -n 200
         return 1
     }
-    tr '\r' '\n' <raw >printed
+    tr '\r' '\n' <raw | grep -v '^$' >printed
 }
 
 # ./test has the last word: nothing failed, and so many were run.

@@ -15,6 +15,9 @@ setup() {
     export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
     "$IPCNS_TREE/scripts/stage-tree" "$work/tree" "$work/nothing"
     cd tree || return
+    # Also where this tree is from an archive.
+    # shellcheck disable=SC2016 # for git
+    printf '$Format:%%H$\n' >cli/archived-commit
     version=$(sed -nE 's/^project\(ipcns VERSION ([0-9.]+).*/\1/p' CMakeLists.txt)
     # As it is on the day of a release.
     sed -i "s/^## \[Unreleased\].*/## [$version] - 2026-01-02/" CHANGELOG.md

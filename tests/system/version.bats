@@ -15,6 +15,9 @@ setup() {
     export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
     "$IPCNS_TREE/scripts/stage-tree" "$work/tree" "$work/nothing"
     cd tree || return
+    # Also where this tree is from an archive.
+    # shellcheck disable=SC2016 # for git
+    printf '$Format:%%H$\n' >cli/archived-commit
 }
 
 configure() { cmake -G Ninja -S . -B build -D CMAKE_BUILD_TYPE=Release -D IPCNS_TESTS=OFF >configure.log; }
