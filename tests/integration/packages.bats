@@ -31,7 +31,7 @@ need_packages() { "$IPCNS_TREE/scripts/make-packages" 3>&-; }
     (
         umask 077
         cd "$other"
-        setpriv --reuid games --regid games --clear-groups env SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" HOME="$work" \
+        setpriv --reuid games --regid games --clear-groups env SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" HOME="$work" TMPDIR="$work" \
             CCACHE_DISABLE=1 TZ=Asia/Tokyo LC_ALL=C.UTF-8 scripts/make-packages "$work/made" 3>&- >"$work/log" || cat "$work/log"
     )
     for package in ipcns libipcns0 libipcns-dev libpam-ipcns ipcns-slurm; do
