@@ -12,6 +12,7 @@ import math
 import os
 import pathlib
 import platform
+import re
 import shlex
 import signal
 import statistics
@@ -55,8 +56,9 @@ def tool(name):
 
 
 def shown(command):
-    """The command as a reader would type it."""
-    return shlex.join(command).replace(f"{TOOLS}/", "").replace(f"{BUILD}/bin/", "")
+    """The command as a reader would type it: without where this tree and its folders for a moment lie."""
+    text = shlex.join(command).replace(f"{TOOLS}/", "").replace(f"{BUILD}/bin/", "").replace(f"{BUILD}/", "")
+    return re.sub(rf"(?:{re.escape(tempfile.gettempdir())}/)?ipcns-bench-[a-z0-9_]{{8}}/", "", text)
 
 
 # --- Statistics ---
