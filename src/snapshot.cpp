@@ -68,10 +68,9 @@ public:
         report.pause = hold_->release();
         // Who has no privileges never sees other users' processes, and they can't be in a namespace that is its own.
         if (hold_->unseen() == 0 || !has_sys_admin() || has_sys_ptrace()) return;
-        note_ =
-            std::to_string(hold_->unseen()) +
-            " processes could not be looked at, which takes CAP_SYS_PTRACE: those of them that are inside were "
-            "not held still";
+        note_ = std::to_string(hold_->unseen()) + (hold_->unseen() == 1 ? " process" : " processes") +
+                " could not be looked at, which takes CAP_SYS_PTRACE: those of them that are inside were "
+                "not held still";
     }
     /// What the report should say of that, or nothing.
     [[nodiscard]] const std::string& note() const noexcept { return note_; }
