@@ -13,6 +13,7 @@
 
 #include "error.hpp"
 #include "random.hpp"
+#include "write_behind.hpp"
 
 #include <ipcns/fd.hpp>
 
@@ -172,7 +173,7 @@ std::string comment(std::uint64_t length) {
 // written again. A writer that guesses the hashes could have his old data saved; so they have a seed of their own.
 class Blocks {
 public:
-    explicit Blocks(int fd) : fd_(fd) { fill_random(&seed_, sizeof seed_); }
+    Blocks(int fd, WriteBehind& behind) : fd_(fd), behind_(behind) { fill_random(&seed_, sizeof seed_); }
 
     void put(const std::byte* data, std::size_t length) {
         while (length > 0) {
@@ -246,9 +247,11 @@ private:
             length -= static_cast<std::size_t>(done);
             written_ += static_cast<std::uint64_t>(done);
         }
+        behind_.wrote_until(offset);
     }
 
     int fd_;
+    WriteBehind& behind_;
     XXH64_hash_t seed_ = 0;
     std::vector<XXH128_hash_t> hashes_;
     std::vector<std::byte> gathered_; // less than a block, which ends at an edge of one
@@ -264,8 +267,8 @@ void CloseArchive::operator()(archive* open) const noexcept { (void)::archive_fr
 // Where the archive goes: small pieces are gathered, large ones go as they are.
 class TarWriter::Output {
 public:
-    explicit Output(int fd) : fd_(fd), blocks_(std::in_place, fd) {}
-    Output(int fd, std::optional<int> level) : fd_(fd) {
+    explicit Output(int fd) : fd_(fd), behind_(fd), blocks_(std::in_place, fd, behind_) {}
+    Output(int fd, std::optional<int> level) : fd_(fd), behind_(fd) {
         if (!level) return;
         zstd_.reset(::ZSTD_createCCtx());
         if (!zstd_) throw std::bad_alloc();
@@ -345,9 +348,11 @@ private:
             length -= static_cast<std::size_t>(done);
             written_ += static_cast<std::uint64_t>(done);
         }
+        behind_.wrote_until(written_);
     }
 
     int fd_;
+    WriteBehind behind_;
     std::optional<Blocks> blocks_; // where it may be begun again
     std::unique_ptr<ZSTD_CCtx, Free> zstd_;
     std::vector<char> compressed_;
