@@ -1001,21 +1001,42 @@ MessageQueue MessageQueue::open(Key key) {
     return MessageQueue(record->id);
 }
 
+namespace {
+
+// A message in one piece with its type: on the stack as long as it is no longer than MessageQueue::on_stack.
+class Piece {
+public:
+    explicit Piece(std::size_t size) {
+        if (size > MessageQueue::on_stack)
+            heap_ = std::make_unique_for_overwrite<std::byte[]>(sizeof(long) + size);
+        start_ = heap_ ? heap_.get() : stack_.data();
+    }
+    [[nodiscard]] std::byte* start() noexcept { return start_; }
+    [[nodiscard]] std::byte* bytes() noexcept { return start_ + sizeof(long); }
+
+private:
+    std::byte* start_;
+    std::unique_ptr<std::byte[]> heap_;
+    alignas(long) std::array<std::byte, sizeof(long) + MessageQueue::on_stack> stack_;
+};
+
+} // namespace
+
 bool MessageQueue::put_large(long type, std::span<const std::byte> bytes, int flags) const {
-    const auto buffer = std::make_unique_for_overwrite<std::byte[]>(sizeof type + bytes.size());
-    std::memcpy(buffer.get(), &type, sizeof type);
-    std::memcpy(buffer.get() + sizeof type, bytes.data(), bytes.size());
-    return put(buffer.get(), bytes.size(), flags);
+    Piece piece(bytes.size());
+    std::memcpy(piece.start(), &type, sizeof type);
+    std::memcpy(piece.bytes(), bytes.data(), bytes.size());
+    return put(piece.start(), bytes.size(), flags);
 }
 
 std::optional<Received> MessageQueue::take_large(std::span<std::byte> into, long type, int flags) const {
-    Received received;
-    const auto buffer = std::make_unique_for_overwrite<std::byte[]>(sizeof received.type + into.size());
-    const ssize_t length = take(buffer.get(), into.size(), type, flags);
+    Piece piece(into.size());
+    const ssize_t length = take(piece.start(), into.size(), type, flags);
     if (length < 0) return {};
+    Received received;
     received.size = static_cast<std::size_t>(length);
-    std::memcpy(&received.type, buffer.get(), sizeof received.type);
-    std::memcpy(into.data(), buffer.get() + sizeof received.type, received.size);
+    std::memcpy(&received.type, piece.start(), sizeof received.type);
+    std::memcpy(into.data(), piece.bytes(), received.size);
     return received;
 }
 

@@ -522,7 +522,9 @@ public:
 
 private:
     MessageQueue(QueueId id, bool temporary) noexcept : Handle(id, temporary) {}
-    using OnStack = QueueMessage<on_stack>::Buffer;
+    // What the calls below bring along: as much as most messages need, for far down the stack the memory is a cold one.
+    static constexpr std::size_t at_hand = 256;
+    using AtHand = QueueMessage<at_hand>::Buffer;
 
     static int flag(TooLong too_long) noexcept { return too_long == TooLong::truncate ? MSG_NOERROR : 0; }
 
@@ -535,8 +537,8 @@ private:
         }
     }
     bool put_copy(long type, std::span<const std::byte> bytes, int flags) const {
-        if (bytes.size() > on_stack) return put_large(type, bytes, flags);
-        OnStack buffer;
+        if (bytes.size() > at_hand) return put_large(type, bytes, flags);
+        AtHand buffer;
         buffer.type = type;
         if (!bytes.empty()) std::memcpy(buffer.bytes.data(), bytes.data(), bytes.size());
         return put(&buffer, bytes.size(), flags);
@@ -559,8 +561,8 @@ private:
         return true;
     }
     std::optional<Received> take_copy(std::span<std::byte> into, long type, int flags) const {
-        if (into.size() > on_stack) return take_large(into, type, flags);
-        OnStack buffer;
+        if (into.size() > at_hand) return take_large(into, type, flags);
+        AtHand buffer;
         const ssize_t length = take(&buffer, into.size(), type, flags);
         if (length < 0) return {};
         if (length > 0) std::memcpy(into.data(), buffer.bytes.data(), static_cast<std::size_t>(length));

@@ -222,14 +222,18 @@ TEST_F(SysvHandles, LongMessages) {
             ASSERT_EQ(test::write_file(path, std::to_string(most_raw)), 0);
         const MessageQueue queue(make_queue(Key::none));
         std::vector<std::byte> room(most_raw);
-        for (const std::size_t size : {MessageQueue::on_stack - 1, MessageQueue::on_stack,
-                                       MessageQueue::on_stack + 1, std::size_t{50001}, most_raw}) {
+        for (const std::size_t size :
+             {std::size_t{256}, std::size_t{257}, MessageQueue::on_stack - 1, MessageQueue::on_stack,
+              MessageQueue::on_stack + 1, std::size_t{50001}, most_raw}) {
             std::string text(size, 'x');
             for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>(i * 7 % 251);
             queue.send(42, bytes_of(text));
             EXPECT_TRUE(raw_receive(queue.id()) == "42 " + text) << size;
             raw_send(queue.id(), 43, text);
-            EXPECT_EQ(queue.receive(room), (Received{43, size}));
+            EXPECT_EQ(queue.receive(std::span(room).first(size)), (Received{43, size}));
+            EXPECT_TRUE(text_of(std::span(room).first(size)) == text) << size;
+            raw_send(queue.id(), 44, text);
+            EXPECT_EQ(queue.receive(room), (Received{44, size}));
             EXPECT_TRUE(text_of(std::span(room).first(size)) == text) << size;
         }
         EXPECT_EQ(queue.try_receive(room), std::nullopt);
