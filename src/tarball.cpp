@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A snapshot as a tar file, written and read in one go. Leans on libarchive's pax format, which knows sparse files (GNU
-// 1.0, as GNU tar does); on zstd, used directly since libarchive's filter has but one thread; on XXH3 (128 bits), which
+// 1.0, as GNU tar does); on zstd, used directly since libarchive's filter has but one thread (compressor.hpp); on XXH3 (128 bits), which
 // is faster than memory.
 //
 // A file may be written twice, the second time while processes stand still (SaveOptions::precopy). Nobody can ask the kernel
@@ -11,6 +11,7 @@
 // another order, is refused, and no path is ever taken from one.
 #include "tarball.hpp"
 
+#include "compressor.hpp"
 #include "error.hpp"
 #include "random.hpp"
 #include "write_behind.hpp"
@@ -29,7 +30,6 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
-#include <thread>
 #include <utility>
 
 namespace ipcns {
@@ -269,27 +269,22 @@ class TarWriter::Output {
 public:
     explicit Output(int fd) : fd_(fd), behind_(fd), blocks_(std::in_place, fd, behind_) {}
     Output(int fd, std::optional<int> level) : fd_(fd), behind_(fd) {
-        if (!level) return;
-        zstd_.reset(::ZSTD_createCCtx());
-        if (!zstd_) throw std::bad_alloc();
-        set(ZSTD_c_compressionLevel, *level);
-        set(ZSTD_c_checksumFlag, 1);
-        const auto threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, 16U));
-        // A library without threads takes none, and does the work itself.
-        (void)::ZSTD_CCtx_setParameter(zstd_.get(), ZSTD_c_nbWorkers, threads);
+        if (level)
+            compressor_.emplace(
+                *level, [this](std::span<const std::byte> frame) { gather(frame.data(), frame.size()); });
     }
 
     void put(const void* data, std::size_t length) {
         if (blocks_)
             blocks_->put(static_cast<const std::byte*>(data), length);
-        else if (zstd_)
-            compress({data, length, 0}, ZSTD_e_continue);
+        else if (compressor_)
+            compressor_->put({static_cast<const std::byte*>(data), length});
         else
             gather(data, length);
     }
     void finish() {
         if (blocks_) blocks_->finish();
-        if (zstd_) compress({nullptr, 0, 0}, ZSTD_e_end);
+        if (compressor_) compressor_->finish();
         flush();
     }
     void start_over() noexcept {
@@ -302,27 +297,6 @@ public:
     std::exception_ptr failed; // libarchive is C: what is thrown must not pass through it
 
 private:
-    struct Free {
-        void operator()(ZSTD_CCtx* context) const noexcept { (void)::ZSTD_freeCCtx(context); }
-    };
-
-    void set(ZSTD_cParameter parameter, int value) {
-        if (::ZSTD_isError(::ZSTD_CCtx_setParameter(zstd_.get(), parameter, value)) != 0)
-            throw UsageError("zstd has no level " + std::to_string(value));
-    }
-
-    void compress(ZSTD_inBuffer in, ZSTD_EndDirective how) {
-        for (;;) {
-            if (compressed_.empty()) compressed_.resize(::ZSTD_CStreamOutSize());
-            ZSTD_outBuffer out{compressed_.data(), compressed_.size(), 0};
-            const std::size_t left = ::ZSTD_compressStream2(zstd_.get(), &out, &in, how);
-            if (::ZSTD_isError(left) != 0)
-                fail(EIO, std::string("compress the snapshot: ") + ::ZSTD_getErrorName(left));
-            gather(out.dst, out.pos);
-            if (how == ZSTD_e_end ? left == 0 : in.pos == in.size) return;
-        }
-    }
-
     void gather(const void* data, std::size_t length) {
         constexpr std::size_t large = std::size_t{64} << 10;
         if (length < large && gathered_.size() + length <= 4 * large) {
@@ -354,8 +328,7 @@ private:
     int fd_;
     WriteBehind behind_;
     std::optional<Blocks> blocks_; // where it may be begun again
-    std::unique_ptr<ZSTD_CCtx, Free> zstd_;
-    std::vector<char> compressed_;
+    std::optional<Compressor> compressor_;
     std::vector<std::byte> gathered_;
     std::uint64_t written_ = 0;
 };

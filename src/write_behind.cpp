@@ -2,19 +2,25 @@
 // Leans on sync_file_range(2) with SYNC_FILE_RANGE_WRITE alone: it begins to write back what is dirty, and waits only for room
 // in the disk's queue. It takes no error away from a later fsync(2), as the flags that wait would: errors are told once
 // for each descriptor, and it asks for none (mm/filemap.c, file_check_and_advance_wb_err). On a tmpfs it does nothing.
+//
+// Who writes may be on an errand: a process that shares the memory and can start no thread, so ours is there from the
+// beginning. An errand may also be killed at any moment, so the two share a number, and no lock.
 #include "write_behind.hpp"
+
+#include "errand.hpp"
+#include "quiet_thread.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include <csignal>
-#include <system_error>
+#include <algorithm>
+#include <limits>
 
 namespace ipcns {
 namespace {
 
-// A few of them are under way in a second, and a small file is not worth a thread.
-constexpr std::uint64_t step = std::uint64_t{8} << 20;
+constexpr std::uint64_t step = std::uint64_t{8} << 20; // a few of them are under way in a second
+constexpr std::uint32_t no_more = std::numeric_limits<std::uint32_t>::max();
 
 bool is_regular(int file) {
     struct stat about {};
@@ -23,55 +29,32 @@ bool is_regular(int file) {
 
 } // namespace
 
-WriteBehind::WriteBehind(int file) : file_(file), wanted_(is_regular(file)) {}
+WriteBehind::WriteBehind(int file) : file_(file) {
+    if (is_regular(file) && !on_errand()) thread_ = quiet_thread([this] { work(); });
+}
 
 WriteBehind::~WriteBehind() {
     if (!thread_) return;
-    {
-        const std::lock_guard lock(mutex_);
-        end_ = true;
-    }
-    news_.notify_one();
+    steps_ = no_more; // the sync that comes now does the rest
+    steps_.notify_one();
     thread_->join();
 }
 
 void WriteBehind::wrote_until(std::uint64_t offset) noexcept {
-    if (!wanted_ || offset < told_ + step) return;
-    if (!thread_) start();
-    if (!thread_) return;
-    told_ = offset;
-    {
-        const std::lock_guard lock(mutex_);
-        until_ = offset;
-    }
-    news_.notify_one();
-}
-
-// Signals are for the threads that were there before.
-void WriteBehind::start() noexcept {
-    sigset_t all, old;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &old);
-    try {
-        thread_.emplace([this] { work(); });
-    } catch (const std::system_error&) {
-        wanted_ = false; // as many threads as are allowed: then without
-    }
-    ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
+    const auto steps = static_cast<std::uint32_t>(std::min<std::uint64_t>(offset / step, no_more - 1));
+    if (steps <= told_) return;
+    steps_ = told_ = steps;
+    steps_.notify_one();
 }
 
 void WriteBehind::work() noexcept {
-    std::uint64_t done = 0;
-    std::unique_lock lock(mutex_);
-    for (;;) {
-        news_.wait(lock, [&] { return end_ || until_ != done; });
-        if (end_) return; // the sync that comes now does the rest
-        const std::uint64_t until = until_;
-        lock.unlock();
-        (void)::sync_file_range(file_, static_cast<off_t>(done), static_cast<off_t>(until - done),
-                                SYNC_FILE_RANGE_WRITE);
-        done = until;
-        lock.lock();
+    for (std::uint32_t done = 0;;) {
+        steps_.wait(done);
+        const std::uint32_t now = steps_;
+        if (now == no_more) return;
+        (void)::sync_file_range(file_, static_cast<off_t>(done * step),
+                                static_cast<off_t>((now - done) * step), SYNC_FILE_RANGE_WRITE);
+        done = now;
     }
 }
 

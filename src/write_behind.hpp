@@ -2,9 +2,8 @@
 // Has the disk at work while a file is still being written, so that the sync at the end has less to wait for.
 #pragma once
 
-#include <condition_variable>
+#include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <thread>
 
@@ -24,16 +23,11 @@ public:
     void wrote_until(std::uint64_t offset) noexcept;
 
 private:
-    void start() noexcept;
     void work() noexcept;
 
     int file_;
-    bool wanted_;
-    std::uint64_t told_ = 0; // what the thread knows of
-    std::mutex mutex_;       // over what is below
-    std::condition_variable news_;
-    std::uint64_t until_ = 0;
-    bool end_ = false;
+    std::uint32_t told_ = 0; // steps of the file, from its beginning
+    std::atomic<std::uint32_t> steps_ = 0;
     std::optional<std::thread> thread_;
 };
 

@@ -139,6 +139,14 @@ expect_same() { # NAME NAME
         expect_error "levels 1 to 19"
     done
     [[ ! -e file ]]
+    # More than one piece for each of the threads that compress.
+    ipcns make "$db" pshm /more --size 40M >/dev/null
+    ipcns exec "$db" -- sh -c 'head -c 40M /dev/urandom >/dev/shm/more'
+    copy=$(unique_name copy)
+    ipcns save "$db" packed --zstd
+    ipcns restore packed "$copy"
+    expect_same "$db" "$copy"
+    ipcns remove "$db" pshm:/more
     # A reader that goes away early is an error, and no signal.
     ipcns make "$db" pshm /large --size 3M >/dev/null
     ipcns exec "$db" -- sh -c 'head -c 3M /dev/urandom >/dev/shm/large'

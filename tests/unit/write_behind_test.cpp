@@ -2,6 +2,7 @@
 // The disk is at work while a snapshot is being written. What of a file is not on the disk yet is told by cachestat(2), Linux 6.5.
 #include "write_behind.hpp"
 
+#include "errand.hpp"
 #include "support.hpp"
 #include "tarball.hpp"
 
@@ -80,6 +81,14 @@ TEST_F(WriteBehindTest, ASnapshotIsWrittenSo) {
     for (std::size_t done = 0; done < much; done += mib) writer.bytes(done, some);
     writer.end_memory();
     EXPECT_TRUE(eventually([&] { return *dirty_bytes(file.get()) < 10 * mib; }));
+}
+
+TEST_F(WriteBehindTest, WhoWritesMayBeOnAnErrand) {
+    WriteBehind behind(file.get());
+    write_all(file.get(), much);
+    errand("test", 0, [&] { behind.wrote_until(much); });
+    EXPECT_TRUE(eventually([&] { return *dirty_bytes(file.get()) < mib; }));
+    errand("test", 0, [&] { WriteBehind(file.get()).wrote_until(much); });
 }
 
 TEST(WriteBehindWithoutDisk, APipeIsLeftAlone) {

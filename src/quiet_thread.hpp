@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// A thread beside those of the program that uses the library.
+#pragma once
+
+#include <signal.h>
+
+#include <optional>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace ipcns {
+
+/// Starts one that gets no signals: those are for the threads that the program knows of.
+/// @param work throws nothing
+/// @return nothing: there are as many threads as are allowed
+template <class Work>
+std::optional<std::thread> quiet_thread(Work work) {
+    sigset_t all;
+    sigset_t old;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &old);
+    std::optional<std::thread> thread;
+    try {
+        thread.emplace(std::move(work));
+    } catch (const std::system_error&) {
+        thread.reset();
+    }
+    ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
+    return thread;
+}
+
+} // namespace ipcns
