@@ -27,7 +27,7 @@ types() { # [--offline] COMMAND
     local options=()
     if [[ $1 == --offline ]]; then options=(--offline) && shift; fi
     "$machine" "${options[@]}" run "$1" </dev/null >raw 2>&1 3>&- || {
-        tr '\r' '\n' <raw | grep -vE ' Passed |^skipped: |Skipped|^ *Start ' | tail -n 400
+        tr '\r' '\n' <raw | grep -vE ' Passed |^skipped: |Skipped|^ *Start |^ *$' | tail -n 400
         return 1
     }
     tr '\r' '\n' <raw | grep -v '^$' >printed
