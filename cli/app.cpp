@@ -10,6 +10,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <memory>
 #include <utility>
@@ -39,25 +40,34 @@ std::string option_names(const CLI::Option* option) {
     return text + (option->get_expected_min() == 0 ? "[=" + value + "]" : " " + value);
 }
 
+std::string usage_of(const CLI::App* app) {
+    std::string usage = fmt::format("ipcns {} [OPTION...]", app->get_name());
+    for (const CLI::Option* option : app->get_options([](const CLI::Option*) { return true; })) {
+        if (option->get_positional())
+            usage +=
+                option->get_required() ? " " + positional_name(option) : " [" + positional_name(option) + "]";
+    }
+    return usage;
+}
+
 // As the front prints it for run and exec: usage first, one column of options, no types of the program's.
 class HelpFormatter : public CLI::FormatterBase {
 public:
     std::string make_help(const CLI::App* app, std::string /*name*/,
                           CLI::AppFormatMode /*mode*/) const override {
-        std::string usage = fmt::format("Usage: ipcns {} [OPTION...]", app->get_name());
         std::string positionals;
         std::string options;
         for (const CLI::Option* option : app->get_options([](const CLI::Option*) { return true; })) {
             const bool help = option->get_lnames() == std::vector<std::string>{"help"};
             std::string& part = option->get_positional() ? positionals : options;
-            part += fmt::format("  {:<24}{}\n", option_names(option),
-                                help ? "this text" : option->get_description());
-            if (option->get_positional())
-                usage += option->get_required() ? " " + positional_name(option)
-                                                : " [" + positional_name(option) + "]";
+            constexpr std::size_t width = 24;
+            std::string names = option_names(option);
+            // What does not fit into the column has a line to itself.
+            if (names.size() >= width) names += "\n" + std::string(width + 2, ' ');
+            part += fmt::format("  {:<{}}{}\n", names, width, help ? "this text" : option->get_description());
         }
         const std::string footer = app->get_footer();
-        return usage + "\n\n" + app->get_description() + "\n\n" + positionals +
+        return "Usage: " + usage_of(app) + "\n\n" + app->get_description() + "\n\n" + positionals +
                (positionals.empty() ? "" : "\n") + options + (footer.empty() ? "" : "\n" + footer + "\n");
     }
 };
@@ -95,7 +105,13 @@ Option* Option::one_of(const std::vector<std::string>& words) {
 }
 
 Option* Option::between(double least, double most) {
-    option_->check(CLI::Range(least, most));
+    option_->check([least, most](const std::string& text) {
+        double number = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+        const bool right =
+            error == std::errc() && end == text.data() + text.size() && number >= least && number <= most;
+        return right ? std::string() : fmt::format("'{}' is no number from {} to {}", text, least, most);
+    });
     return this;
 }
 
@@ -157,23 +173,46 @@ std::vector<std::string> App::given() const {
 
 namespace {
 
+// The long option that was probably meant.
+std::string nearest_option(const CLI::App& command, std::string_view word) {
+    if (!word.starts_with("--")) return "";
+    std::vector<std::string_view> names;
+    for (const CLI::Option* option : command.get_options([](const CLI::Option*) { return true; })) {
+        for (const auto& name : option->get_lnames()) names.emplace_back(name);
+    }
+    return std::string(nearest(word.substr(2, word.find('=') - 2), names));
+}
+
 // What CLI11 says, in our words where it is what happens most.
-std::string what_is_wrong(const CLI::ParseError& error, const std::string& command,
-                          const std::vector<std::string>& unknown) {
-    const std::string who = command.empty() ? "ipcns" : command;
-    if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr && !unknown.empty()) {
-        const std::string& first = unknown.front();
-        return first.size() > 1 && first.front() == '-'
-                   ? fmt::format("{} has no option {}", who, escape(first))
-                   : fmt::format("{}: '{}' is one argument too many", who, escape(first));
+void complain_of(const CLI::ParseError& error, const CLI::App* command,
+                 const std::vector<std::string>& unknown) {
+    const std::string name = command != nullptr ? command->get_name() : "";
+    const std::string who = name.empty() ? "ipcns" : name;
+    const std::string more = fmt::format("ipcns {}{}--help tells more", name, name.empty() ? "" : " ");
+    const std::string usage =
+        command != nullptr ? fmt::format("write {}; {}", usage_of(command), more) : more;
+    const bool missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+    // An option that is none is said first: what is missing may be missing because of it.
+    const auto option = std::find_if(unknown.begin(), unknown.end(), [](const std::string& word) {
+        return word.size() > 1 && word.front() == '-';
+    });
+    if ((missing || dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) && option != unknown.end()) {
+        const std::string near = command != nullptr ? nearest_option(*command, *option) : "";
+        complain(fmt::format("{} has no option {}", who, escape(*option)),
+                 near.empty() ? more : fmt::format("did you mean --{}? {}", near, more));
+        return;
     }
-    if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
-        constexpr std::string_view rest = " is required";
-        const std::string_view text = error.what();
-        if (text.ends_with(rest))
-            return fmt::format("{}: {} is missing", who, text.substr(0, text.size() - rest.size()));
+    if (!missing && dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr && !unknown.empty()) {
+        complain(fmt::format("{}: '{}' is one argument too many", who, escape(unknown.front())), usage);
+        return;
     }
-    return escape(error.what());
+    constexpr std::string_view rest = " is required";
+    const std::string_view text = error.what();
+    if (missing && text.ends_with(rest)) {
+        complain(fmt::format("{}: {} is missing", who, text.substr(0, text.size() - rest.size())), usage);
+        return;
+    }
+    complain(escape(text), more);
 }
 
 } // namespace
@@ -196,9 +235,7 @@ int run_program(int argc, char** argv, std::initializer_list<Command> commands) 
         return program.exit(help);
     } catch (const CLI::ParseError& error) {
         const auto chosen = program.get_subcommands();
-        const std::string name = chosen.empty() ? "" : chosen.front()->get_name();
-        complain(what_is_wrong(error, name, program.remaining(true)),
-                 fmt::format("ipcns {}{}--help tells more", name, name.empty() ? "" : " "));
+        complain_of(error, chosen.empty() ? nullptr : chosen.front(), program.remaining(true));
         return 2;
     } catch (const UsageError& error) {
         complain(error);

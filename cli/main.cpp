@@ -50,6 +50,45 @@ std::string_view nearest_command(std::string_view word) {
     return nearest(word, names);
 }
 
+// What other tools call it, where no letters lead there, or where they lead to something else.
+std::string_view known_elsewhere(std::string_view word) {
+    struct Word {
+        std::string_view word;
+        std::string_view hint;
+    };
+    constexpr std::string_view away =
+        "`ipcns delete` takes a namespace away, `ipcns remove` objects of one; ipcns --help lists the commands";
+    constexpr std::string_view there =
+        "`ipcns create` makes a namespace, `ipcns make` an object in one; ipcns --help lists the commands";
+    constexpr Word words[] = {
+        {"rm", away},
+        {"del", away},
+        {"destroy", away},
+        {"add", there},
+        {"new", there},
+        {"mk", there},
+        {"enter", "did you mean exec? ipcns --help lists the commands"},
+        {"cp", "did you mean clone? ipcns --help lists the commands"},
+        {"copy", "did you mean clone? ipcns --help lists the commands"},
+        {"load", "did you mean restore? ipcns --help lists the commands"},
+        {"cat", "did you mean peek? ipcns --help lists the commands"},
+        {"dump", "`ipcns save` writes a namespace to a file, `ipcns peek` prints what is in one object"},
+        {"kill", "`ipcns delete --kill` ends the processes inside, and takes the namespace away"},
+    };
+    const auto* found =
+        std::find_if(std::begin(words), std::end(words), [&](const Word& one) { return one.word == word; });
+    return found == std::end(words) ? "" : found->hint;
+}
+
+// What to do about a word that is no command.
+std::string hint_for(std::string_view word) {
+    if (const auto hint = known_elsewhere(word); !hint.empty()) return std::string(hint);
+    const std::string near(nearest_command(word));
+    if (!near.empty()) return "did you mean " + near + "? ipcns --help lists the commands";
+    if (word[0] == '-') return "options come after the COMMAND; ipcns --help lists the commands";
+    return "ipcns --help lists the commands";
+}
+
 // Becomes a program of the libexec folder: the one of the installation (or build) that this program belongs
 // to.
 [[noreturn]] void become_helper(const char* program, char** argv) {
@@ -112,10 +151,8 @@ int main_command(int argc, char** argv) {
         const std::string other = std::string("ipcns-") + name;
         ::execvp(other.c_str(), argv + 1);
     }
-    const std::string near(nearest_command(name));
     complain(std::string("there is no ") + (name[0] == '-' ? "option " : "command ") + escape(name),
-             near.empty() ? "ipcns --help lists the commands"
-                          : "did you mean " + near + "? ipcns --help lists the commands");
+             hint_for(name));
     return 2;
 }
 
