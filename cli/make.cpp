@@ -49,18 +49,46 @@ std::vector<unsigned> parse_values(std::string_view text) {
     }
 }
 
+[[noreturn]] void refuse_kind(const Options& options) {
+    std::string hint = "a KIND is one of msg, sem, shm, mq, psem and pshm";
+    if (is_object_word(options.kind)) {
+        const auto colon = options.kind.find(':');
+        hint = fmt::format("KIND and NAME or KEY are two words here: {} {}", options.kind.substr(0, colon),
+                           escape(options.kind.substr(colon + 1)));
+    } else if (find_kind(options.target)) {
+        hint = fmt::format("TARGET comes first, and then KIND: {} {}", escape(options.kind), options.target);
+    }
+    throw UsageError(fmt::format("there is no kind '{}'", escape(options.kind)), hint);
+}
+
+bool is_size_with_unit(const std::string& text) {
+    return text.size() > 1 && text.find_first_not_of("0123456789") == text.size() - 1 &&
+           std::string_view("KMGT").find(text.back()) != std::string_view::npos;
+}
+
+// What makes an object of this kind findable.
+void name_it(NewObject& object, const std::string& text) {
+    if (text.empty()) return;
+    if (is_sysv(object.kind)) {
+        if (object.kind != Kind::sem && is_size_with_unit(text))
+            throw UsageError(fmt::format("'{}' is a size, and no key", text),
+                             fmt::format("{} {}", object.kind == Kind::msg ? "--limit" : "--size", text));
+        object.key = parse_key(text);
+        return;
+    }
+    if (text.front() != '/')
+        throw UsageError(
+            fmt::format("'{}' is no name of a POSIX object, which begins with a slash", escape(text)),
+            fmt::format("{} /{}", word_of(object.kind), escape(text)));
+    object.name = text;
+}
+
 NewObject wanted(const Options& options) {
     NewObject object;
     const auto kind = find_kind(options.kind);
-    if (!kind)
-        throw UsageError(fmt::format("there is no kind '{}'", escape(options.kind)),
-                         "a KIND is one of msg, sem, shm, mq, psem and pshm");
+    if (!kind) refuse_kind(options);
     object.kind = *kind;
-    if (is_sysv(*kind)) {
-        if (!options.name.empty()) object.key = parse_key(options.name);
-    } else {
-        object.name = options.name;
-    }
+    name_it(object, options.name);
     if (!options.mode.empty()) {
         const std::uint64_t mode = parse_number(options.mode, "mode: it is made of octal digits", 8);
         if (mode > 0777)
@@ -89,7 +117,7 @@ NewObject wanted(const Options& options) {
 
 void make(const Options& options) {
     const NewObject object = wanted(options);
-    const Target target = Target::parse(options.target);
+    const Target target = parse_target(options.target);
     const bool file = object.kind == Kind::psem || object.kind == Kind::pshm;
     const Place place = file ? resolve(target) : Place{resolve_namespace(target), {}, {}, {}, {}};
     const MadeObject result = make_object(place, object);

@@ -322,7 +322,7 @@ std::optional<AnyRecord> find(const Place& place, const ObjectName& object) {
 }
 
 void peek(Options& options, const App& command, int& status) {
-    const Target target = Target::parse(options.target);
+    const Target target = parse_target(options.target);
     const ObjectName object = ObjectName::parse(options.object);
     check(options, command, object.kind);
     if (options.format.is_usual()) {

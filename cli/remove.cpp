@@ -337,13 +337,21 @@ void remove_fitting(const Options& options, const Place& place, const Selection&
 }
 
 void remove_objects_of(const Options& options, const App& command, int& status) {
-    const Target target = Target::parse(options.target);
+    const Target target = parse_target(options.target);
     std::vector<ObjectName> names;
-    for (const auto& object : options.objects) names.push_back(ObjectName::parse(object));
+    for (const auto& object : options.objects) {
+        if (find_kind(object))
+            throw UsageError(fmt::format("'{}' is a KIND, and no OBJECT", object),
+                             fmt::format("`--kind {}` finds all of that kind", object));
+        names.push_back(ObjectName::parse(object));
+    }
     bool filters = options.all || options.orphans;
     for (const char* filter : {"--kind", "--owner", "--older-than", "--key"})
         filters = filters || command.count(filter) != 0;
-    if (filters == !names.empty())
+    if (filters && !names.empty())
+        throw UsageError("either OBJECTs or filters, not both",
+                         "an OBJECT that is named is removed whatever it is");
+    if (!filters && names.empty())
         throw UsageError("give the OBJECTs to remove, or filters that find them",
                          "all of them are found by --all");
     if (!options.dry_run &&

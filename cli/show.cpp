@@ -697,9 +697,14 @@ struct Wanted {
     std::vector<ObjectName> objects;
 };
 
-bool is_object_word(const std::string& word) {
-    const auto colon = word.find(':');
-    return colon != std::string::npos && find_kind(word.substr(0, colon)).has_value();
+// A word that is neither KIND nor OBJECT, where no TARGET may stand.
+[[noreturn]] void refuse_word(const std::string& word, bool all) {
+    // An id, a key or a name without its kind.
+    const bool part = word[0] == '/' || (word[0] >= '0' && word[0] <= '9');
+    if (part && !all) (void)ObjectName::parse(word);
+    throw UsageError(escape(word) + " is no KIND and no OBJECT",
+                     all ? "--all takes no TARGET"
+                         : "one TARGET, then KINDs (msg sem shm mq psem pshm) or OBJECTs like shm:0");
 }
 
 Wanted understand(const Options& options) {
@@ -714,9 +719,7 @@ Wanted understand(const Options& options) {
         else if (first && !options.all)
             wanted.target = Target::parse(word);
         else
-            throw UsageError(
-                escape(word) + " is no KIND and no OBJECT",
-                options.all ? "--all takes no TARGET" : "one TARGET, then kinds or objects like shm:0");
+            refuse_word(word, options.all);
         first = false;
     }
     if (!wanted.objects.empty() && (options.all || options.summary || options.limits))

@@ -65,6 +65,18 @@ bool read_number(std::string_view text, std::uint32_t& number, int base = 10) {
 
 } // namespace
 
+bool is_object_word(std::string_view word) {
+    const auto colon = word.find(':');
+    return colon != std::string_view::npos && find_kind(word.substr(0, colon)).has_value();
+}
+
+Target parse_target(const std::string& text) {
+    if (is_object_word(text))
+        throw UsageError("'" + escape(text) + "' is an OBJECT, and names no namespace",
+                         "TARGET comes first; self is the namespace that you are in: self " + escape(text));
+    return Target::parse(text);
+}
+
 uid_t parse_user(const std::string& text) {
     // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread here
     if (const struct passwd* user = ::getpwnam(text.c_str())) return user->pw_uid;

@@ -10,6 +10,7 @@
 #include <ipcns/objects.hpp>
 #include <ipcns/registry.hpp>
 #include <ipcns/sysv.hpp>
+#include <ipcns/target.hpp>
 
 #include <map>
 #include <string>
@@ -53,6 +54,12 @@ std::map<NamespaceId, std::string> names_by_id(const std::vector<RegisteredName>
 
 /// The registered names of one namespace, joined by commas; empty when it has none.
 std::string registered_name(const NamespaceId& id);
+
+/// Does it begin as an OBJECT does, with a kind and a colon?
+bool is_object_word(std::string_view word);
+/// The TARGET of a command that takes an OBJECT or a KIND after it.
+/// @throws UsageError also when it is an OBJECT: then the TARGET was left out, or comes too late
+Target parse_target(const std::string& text);
 
 /// A user or group by name or, where there is none of that name, by number.
 /// @throws UsageError when there is neither

@@ -62,7 +62,7 @@ void check(const NewObject& wanted) {
         (void)ObjectName::parse(word + ":" + wanted.name);
     }
     if ((wanted.kind == Kind::shm || wanted.kind == Kind::pshm) && !wanted.size)
-        throw UsageError("a " + word + " needs a size");
+        throw UsageError("a " + word + " needs a size", "such as --size 64M");
     if (wanted.kind == Kind::psem && wanted.values.size() > 1)
         throw UsageError("a psem is one semaphore, and has one value");
     constexpr unsigned largest = 32767; // SEMVMX

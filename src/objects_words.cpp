@@ -62,6 +62,23 @@ void parse_posix_name(ObjectName& object, std::string_view text, std::string_vie
     object.name = rest;
 }
 
+// What has no colon: a part of a name.
+[[noreturn]] void refuse_part(std::string_view text) {
+    const std::string own(text);
+    if (const auto kind = find_kind(text))
+        refuse(text, "it says which kind, and not which object",
+               is_sysv(*kind) ? "write " + own + ":ID or " + own + ":0xKEY" : "write " + own + ":/NAME");
+    int id = 0;
+    if (text.starts_with("0x") || read_number(text, id, 10))
+        refuse(text, "it does not say of which kind",
+               "write msg:" + escape(text) + ", sem:" + escape(text) + " or shm:" + escape(text));
+    if (text.starts_with('/'))
+        refuse(text, "it does not say of which kind",
+               "write mq:" + escape(text) + ", psem:" + escape(text) + " or pshm:" + escape(text));
+    refuse(text, "there is no colon in it",
+           "an OBJECT is KIND:ID, KIND:0xKEY or KIND:/NAME: msg:0, shm:0x1234, mq:/jobs");
+}
+
 } // namespace
 
 const char* word_of(Kind kind) noexcept {
@@ -83,10 +100,8 @@ std::optional<Kind> find_kind(std::string_view word) noexcept {
 }
 
 ObjectName ObjectName::parse(std::string_view text) {
-    constexpr const char* forms =
-        "an OBJECT is KIND:ID, KIND:0xKEY or KIND:/NAME: msg:0, shm:0x1234, mq:/jobs";
     const auto colon = text.find(':');
-    if (colon == std::string_view::npos) refuse(text, "there is no colon in it", forms);
+    if (colon == std::string_view::npos) refuse_part(text);
     const auto kind = find_kind(text.substr(0, colon));
     if (!kind) refuse(text, "there is no such kind", "a KIND is one of msg, sem, shm, mq, psem and pshm");
     ObjectName object;

@@ -61,6 +61,48 @@ refused() { # MESSAGE HINT WORDS...
     refused "--timeout: 'nan' is no number" 'ipcns delete --help' delete --timeout nan db
 }
 
+@test "an OBJECT where a KIND is wanted, and the other way around" {
+    refused "there is no kind 'shm:0x4d'" 'are two words here: shm 0x4d' make self shm:0x4d --size 1G
+    refused "there is no kind 'mq:/jobs'" 'are two words here: mq /jobs' make self mq:/jobs
+    refused "there is no kind 'queue'" 'a KIND is one of msg, sem, shm, mq, psem and pshm' make self queue /jobs
+    refused "'jobs' is no name of a POSIX object" 'mq /jobs' make self mq jobs
+    # Written so, it works.
+    ipcns run --exec -- "$IPCNS" make self shm 0x4d --size 4K >/dev/null
+    refused "'shm' is a KIND, and no OBJECT" '`--kind shm`' remove self shm
+    refused "'shm' names no object: it says which kind" 'write shm:ID or shm:0xKEY' peek self shm
+    refused "'mq' names no object: it says which kind" 'write mq:/NAME' peek self mq
+}
+
+@test "an id, a key or a name without its kind" {
+    refused "'3' names no object: it does not say of which kind" 'msg:3, sem:3 or shm:3' show self 3
+    refused "'0' names no object: it does not say of which kind" 'shm:0' show self shm 0
+    refused "'/jobs' names no object: it does not say of which kind" 'mq:/jobs, psem:/jobs or pshm:/jobs' show self /jobs
+    refused "'0' names no object" 'msg:0, sem:0 or shm:0' remove self 0
+    refused "'0x4d' names no object" 'shm:0x4d' remove self 0x4d --yes
+    refused "'/jobs' names no object" 'mq:/jobs' peek self /jobs
+    refused 'msg,shm is no KIND and no OBJECT' 'KINDs (msg sem shm mq psem pshm)' show self msg,shm
+    refused 'SHM is no KIND and no OBJECT' 'KINDs (msg sem' show self SHM
+}
+
+@test "words in the wrong order" {
+    refused "there is no kind 'db'" 'TARGET comes first, and then KIND: db shm' make shm db --size 1M
+    refused "'mq:/jobs' is an OBJECT" 'TARGET comes first; self is the namespace that you are in: self mq:/jobs' remove mq:/jobs
+    refused "'mq:/jobs' is an OBJECT" 'TARGET comes first' remove mq:/jobs db
+    refused "'shm:0' is an OBJECT" 'TARGET comes first' peek shm:0 db
+}
+
+@test "a size that stands where a key may, and one that is missing" {
+    refused "'1G' is a size, and no key" '--size 1G' make self shm 1G
+    refused "'4K' is a size, and no key" '--limit 4K' make self msg 4K
+    refused "'1G' is no key" 'a key is a number' make self sem 1G
+    refused 'a shm needs a size' '--size 64M' make self shm
+}
+
+@test "OBJECTs and filters at once" {
+    refused 'either OBJECTs or filters, not both' 'an OBJECT that is named is removed whatever it is' remove self --orphans shm:0
+    refused 'give the OBJECTs to remove, or filters that find them' '--all' remove self
+}
+
 @test "in no help do two columns run into each other" {
     for command in $(ipcns --help | sed -n '/^Commands/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
         run ipcns help "$command"
