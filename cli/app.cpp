@@ -10,8 +10,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <utility>
 
@@ -106,10 +106,10 @@ Option* Option::one_of(const std::vector<std::string>& words) {
 
 Option* Option::between(double least, double most) {
     option_->check([least, most](const std::string& text) {
-        double number = 0;
-        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-        const bool right =
-            error == std::errc() && end == text.data() + text.size() && number >= least && number <= most;
+        // Not std::from_chars(), which brings the mathematical library along.
+        char* end = nullptr;
+        const double number = std::strtod(text.c_str(), &end);
+        const bool right = !text.empty() && *end == '\0' && number >= least && number <= most;
         return right ? std::string() : fmt::format("'{}' is no number from {} to {}", text, least, most);
     });
     return this;

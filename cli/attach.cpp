@@ -2,6 +2,8 @@
 // ipcns attach: a name for a namespace that somebody else made.
 #include "tool.hpp"
 
+#include <ipcns/text.hpp>
+
 #include <memory>
 
 namespace ipcns::cli {
@@ -13,6 +15,9 @@ struct Options {
 };
 
 void attach(const Options& options) {
+    if (!is_name(options.name) && is_name(options.target))
+        throw UsageError("'" + escape(options.name) + "' cannot be a name",
+                         "NAME comes first, and then TARGET: " + options.target + " " + escape(options.name));
     check_name(options.name);
     const Place place = resolve(Target::parse(options.target));
     Registry::of_caller().attach(options.name, place);

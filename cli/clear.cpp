@@ -44,7 +44,7 @@ Place named_place(const std::string& text) {
                                                 : "`ipcns attach NAME " + target.text() + "` gives it one");
 }
 
-void clear(const Options& options) {
+void clear(const Options& options, int& status) {
     const Place place = named_place(options.target);
     const Leftovers found = count_contents(place);
     if (!has_own_shm(place))
@@ -56,9 +56,9 @@ void clear(const Options& options) {
     if (!found.empty() && !options.yes) {
         const auto inside = users_of(place.ipc.id());
         const std::string who = inside.empty() ? "" : "\nInside are " + describe_processes(inside) + ".";
-        if (!confirm(fmt::format("Remove {} from {}?{}", describe(found), place.name, who))) {
-            throw Error(ECANCELED, "clear " + place.name,
-                        "--yes removes without asking, --dry-run only looks");
+        if (!may_remove(fmt::format("Remove {} from {}?{}", describe(found), place.name, who))) {
+            status = 1;
+            return;
         }
     }
     const Leftovers removed = remove_contents(place);
@@ -67,7 +67,7 @@ void clear(const Options& options) {
 
 } // namespace
 
-void add_clear(App& program, int& /*status*/) {
+void add_clear(App& program, int& status) {
     auto options = std::make_shared<Options>();
     auto* command = program.add_subcommand(
         "clear",
@@ -78,7 +78,7 @@ void add_clear(App& program, int& /*status*/) {
     command->add_flag("--dry-run", options->dry_run, "only say what would be removed");
     command->add_flag("-v,--verbose", options->verbose, "say what was removed");
     command->footer("Examples:\n  ipcns clear --dry-run db\n  ipcns clear --yes ci-42");
-    command->callback([options] { clear(*options); });
+    command->callback([options, &status] { clear(*options, status); });
 }
 
 } // namespace ipcns::cli

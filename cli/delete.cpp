@@ -19,9 +19,12 @@ struct Options {
 
 void report(const std::string& name, const Leftovers& left, bool verbose) {
     if (!left.inside.empty())
-        fmt::print(stderr,
-                   "ipcns: the name {} is gone, but its namespace lives on with the processes inside: {}\n",
-                   name, describe_processes(left.inside));
+        complain(fmt::format("the name {} is gone, but its namespace lives on with the processes inside: {}",
+                             name, describe_processes(left.inside)),
+                 is_job_name(name) ? ""
+                                   : fmt::format("`ipcns attach {} {}` gives it the name again; "
+                                                 "with --kill, delete ends them first",
+                                                 name, left.inside.front()));
     else if (verbose)
         fmt::print(stderr, "ipcns: {} deleted; removed {}\n", name, describe(left));
 }
@@ -29,7 +32,8 @@ void report(const std::string& name, const Leftovers& left, bool verbose) {
 void delete_names(const Options& options, int& status) {
     const Registry registry = Registry::of_caller();
     std::vector<std::string> names = options.names;
-    if (options.all == !names.empty()) throw UsageError("give the names to delete, or --all");
+    if (options.all && !names.empty()) throw UsageError("either names or --all, not both");
+    if (!options.all && names.empty()) throw UsageError("give the names to delete, or --all");
     for (const auto& name : names) {
         if (!is_job_name(name)) check_name(name);
     }

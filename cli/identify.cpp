@@ -31,7 +31,8 @@ pid_t parse_pid(const std::string& text) {
     const char* last = text.data() + text.size();
     const auto [end, error] = std::from_chars(text.data(), last, pid);
     if (error != std::errc() || end != last || pid <= 0)
-        throw UsageError(fmt::format("'{}' is not a process id", escape(text)));
+        throw UsageError(fmt::format("'{}' is not a process id", escape(text)),
+                         is_name(text) ? "`ipcns pids " + text + "` lists the processes of a namespace" : "");
     return pid;
 }
 

@@ -315,8 +315,11 @@ bool is_terminal() { return ::isatty(STDIN_FILENO) != 0 && ::isatty(STDOUT_FILEN
 void remove_fitting(const Options& options, const Place& place, const Selection& selection, int& status) {
     const Report report(options.verbose, true, status);
     const bool ask = !options.dry_run && !options.yes;
-    if (ask && !is_terminal())
-        throw Error(ECANCELED, "remove what fits", "--yes removes without asking, --dry-run only looks");
+    if (ask && !is_terminal()) {
+        complain_that_nobody_answers();
+        status = 1;
+        return;
+    }
     Choice choice = choose(place, selection, (options.dry_run && options.format.shows("STATE")) || ask);
     if (options.dry_run || (ask && !choice.chosen.empty())) list(options, place, choice.chosen);
     tell_the_rest(options, choice, status);
@@ -327,8 +330,10 @@ void remove_fitting(const Options& options, const Place& place, const Selection&
     if (ask) {
         const std::string question =
             fmt::format("Remove {}?", count == 1 ? "it" : fmt::format("these {}", count));
-        if (!confirm(question))
-            throw Error(ECANCELED, "remove what fits", "--yes removes without asking, --dry-run only looks");
+        if (!may_remove(question)) {
+            status = 1;
+            return;
+        }
         chosen = still_fitting(place, selection, std::move(chosen), report);
     }
     RemovalOptions how;

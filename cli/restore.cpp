@@ -121,6 +121,16 @@ std::string saved_name(int input) {
     return name;
 }
 
+// Says early, and with what to do, what making the namespace would say.
+void check_free(const std::string& name) {
+    for (const auto& taken : Registry::of_caller().list()) {
+        if (taken.name == name)
+            throw Error(EEXIST, "restore " + name,
+                        "`ipcns restore FILE NAME` gives it another name, --into " + name +
+                            " adds it to the one there is");
+    }
+}
+
 void restore(const Options& options) {
     const RestoreOptions words = options.words.options();
     if (options.list && options.check) throw UsageError("either --list or --check");
@@ -135,6 +145,11 @@ void restore(const Options& options) {
         throw UsageError("either a NAME for a new namespace, or --into");
     if (!options.into.empty() && words.shm_size)
         throw UsageError("--shm-size is for a new namespace", "the one of --into has its /dev/shm already");
+    if (options.file != "-" && !options.name.empty() && ::access(options.file.c_str(), F_OK) != 0 &&
+        ::access(options.name.c_str(), F_OK) == 0)
+        throw UsageError(
+            fmt::format("'{}' is a file, and '{}' is none", escape(options.name), escape(options.file)),
+            "FILE comes first, and then NAME");
     if (!options.name.empty()) check_name(options.name);
     std::optional<Place> into;
     if (!options.into.empty()) into = resolve(Target::parse(options.into));
@@ -152,6 +167,10 @@ void restore(const Options& options) {
         list(read_snapshot(input), options);
         return;
     }
+    const std::string name = options.check || into  ? ""
+                             : options.name.empty() ? saved_name(input)
+                                                    : options.name;
+    if (!name.empty()) check_free(name);
     auto line = std::make_optional<ProgressLine>(options.check ? "checking" : "restoring");
     if (options.check) {
         const Snapshot snapshot = check_snapshot(input, line->function());
@@ -162,9 +181,7 @@ void restore(const Options& options) {
     RestoreOptions how = words;
     how.progress = line->function();
     const RestoreReport report =
-        into ? restore_into(input, *into, how)
-             : ipcns::restore(input, Registry::of_caller(),
-                              options.name.empty() ? saved_name(input) : options.name, how);
+        into ? restore_into(input, *into, how) : ipcns::restore(input, Registry::of_caller(), name, how);
     line.reset();
     print_notes(report.notes, options.verbose);
     if (options.verbose) {

@@ -752,7 +752,7 @@ void choose_columns(Options& options, const App& command) {
     if (options.creators) titles = "OBJECT,MODE,OWNER,GROUP,CREATOR,CGROUP";
     options.format.hide_empty(!titles.empty());
     if (titles.empty()) titles = usual;
-    options.format.choose((options.all ? "NS," : "") + titles);
+    options.format.choose((options.all ? "NS,NSNAME," : "") + titles);
 }
 
 LookOptions look_for(const Options& options, const Wanted& wanted) {

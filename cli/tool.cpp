@@ -30,14 +30,24 @@ std::vector<RegisteredName> visible_names() {
     return names;
 }
 
-bool confirm(const std::string& question) {
-    if (::isatty(STDIN_FILENO) == 0 || ::isatty(STDERR_FILENO) == 0) return false;
+void complain_that_nobody_answers() {
+    complain("nothing was removed: there is no terminal to ask on",
+             "--yes removes without asking, --dry-run only looks");
+}
+
+bool may_remove(const std::string& question) {
+    if (::isatty(STDIN_FILENO) == 0 || ::isatty(STDERR_FILENO) == 0) {
+        complain_that_nobody_answers();
+        return false;
+    }
     fmt::print(stderr, "{} [y/N] ", question);
     std::fflush(stderr);
     // The first letter of a line counts.
     const int answer = std::fgetc(stdin);
     for (int rest = answer; rest != '\n' && rest != EOF;) rest = std::fgetc(stdin);
-    return answer == 'y' || answer == 'Y';
+    if (answer == 'y' || answer == 'Y') return true;
+    complain("nothing was removed");
+    return false;
 }
 
 std::map<NamespaceId, std::string> names_by_id(const std::vector<RegisteredName>& names) {

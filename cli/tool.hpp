@@ -42,9 +42,11 @@ void add_clone(App& program, int& status);
 // of ipcns-verify
 void add_verify(App& program, int& status);
 
-/// Asks a person: true when the answer on standard input begins with y. False without asking where standard input or
-/// standard error is no terminal.
-bool confirm(const std::string& question);
+/// Asks a person: true when the answer on standard input begins with y. Says so when it does not, or when nobody can be
+/// asked since standard input or standard error is no terminal: nothing is to be removed then.
+bool may_remove(const std::string& question);
+/// Says that nothing was removed, because nobody can be asked.
+void complain_that_nobody_answers();
 
 /// Every name that the caller may see, of its own registry and of the system's.
 std::vector<RegisteredName> visible_names();

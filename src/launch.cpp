@@ -133,15 +133,32 @@ Fd borrow_shm(const Place& place, bool joins_user) {
     return copy;
 }
 
+// What to do about a program that could not be started.
+std::string program_hint(int error, const LaunchOptions& options) {
+    const std::string& program = options.arguments[0];
+    const bool line = program.find(' ') != std::string::npos;
+    if ((error == ENOENT || error == EACCES) && line && options.arguments.size() == 1)
+        return "a line of words is for a shell: sh -c LINE";
+    if (program.find('/') != std::string::npos) return "";
+    if (error == ENOENT) return "it is in no folder of PATH";
+    if (error != EACCES) return "";
+    // As execvp(3), which says this also where a folder may not be searched.
+    auto text = options.environment.value_or(std::vector<std::string>());
+    const auto environment = pointers(text);
+    const auto candidates = program_candidates(program, options.environment ? environment.data() : environ);
+    const bool found = std::any_of(candidates.begin(), candidates.end(), [](const std::string& candidate) {
+        return ::access(candidate.c_str(), F_OK) == 0;
+    });
+    return found ? "" : "it is in no folder of PATH that you may look into";
+}
+
 // @p flags the namespaces that were to be made
 void throw_report(const Report& report, const LaunchOptions& options, unsigned long flags) {
     const std::string detail = report.detail != nullptr ? std::string(" ") + escape(report.detail) : "";
     switch (report.kind) {
     case Report::Kind::program:
         throw ProgramError(report.error, "run " + escape(options.arguments[0]),
-                           report.error == ENOENT && options.arguments[0].find('/') == std::string::npos
-                               ? "it is in no folder of PATH"
-                               : "");
+                           program_hint(report.error, options));
     case Report::Kind::limit:
         fail(report.error, std::string("set the limit ") + report.what + "=" + report.detail,
              limit_hint(report.error, find_limit_key(report.what)));

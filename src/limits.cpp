@@ -120,6 +120,12 @@ std::string normalise(const LimitKey& key, std::string_view value) {
             out += word;
             continue;
         }
+        // What shmall and shmmax begin with, as it is shown.
+        constexpr std::uint64_t beyond = std::uint64_t{1} << 60;
+        if (word == "unlimited" && key.usual && *key.usual > beyond) {
+            out += std::to_string(*key.usual);
+            continue;
+        }
         try {
             out += std::to_string(parse_size(word));
         } catch (const UsageError&) {
@@ -347,7 +353,9 @@ const LimitKey* find_limit_key(std::string_view name) noexcept {
 Limit Limit::parse(std::string_view text) {
     const auto equals = text.find('=');
     if (equals == std::string_view::npos)
-        throw UsageError("'" + escape(text) + "' is not KEY=VALUE", "for example shmmax=64M");
+        throw UsageError(
+            "'" + escape(text) + "' is not KEY=VALUE",
+            "for example " + (find_limit_key(text) != nullptr ? escape(text) + "=4096" : "shmmax=64M"));
     const std::string_view name = text.substr(0, equals);
     const LimitKey* key = find_limit_key(name);
     if (key == nullptr) throw UsageError("there is no limit '" + escape(name) + "'", known_keys(name));

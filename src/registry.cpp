@@ -38,6 +38,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -795,6 +796,35 @@ void Registry::Draft::publish() {
     stay(parts.keeper, parts.what);
 }
 
+namespace {
+
+// What to do about a name that there is not: names of the caller's and of the system's may have been meant.
+std::string hint_for_missing(std::string_view name) {
+    const std::string all = "`ipcns list` shows the names there are";
+    std::vector<std::string> names;
+    for (const Registry& registry : {Registry::of_caller(), Registry::of_system()}) {
+        const Fd folder = open_registry(registry);
+        if (!folder) continue;
+        for (auto& one : entries_of(folder.get())) {
+            if (is_name(one)) names.push_back(std::move(one));
+        }
+    }
+    const auto is_same_letter = [](char a, char b) {
+        return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
+    };
+    for (const auto& one : names) {
+        if (std::equal(one.begin(), one.end(), name.begin(), name.end(), is_same_letter))
+            return "did you mean " + one + "? " + all;
+    }
+    // Two letters more or less make any short name of any other.
+    constexpr std::size_t long_enough = 4;
+    if (name.size() < long_enough) return all;
+    const std::string_view near = nearest(name, std::vector<std::string_view>(names.begin(), names.end()));
+    return near.empty() ? all : "did you mean " + std::string(near) + "? " + all;
+}
+
+} // namespace
+
 Place Registry::open(std::string_view name) const {
     if (!is_job_name(name)) check_name(name);
     const Fd folder = open_registry(*this);
@@ -803,8 +833,7 @@ Place Registry::open(std::string_view name) const {
     if (!opened && folder && is_closed(folder.get(), std::string(name)))
         fail(EACCES, "find the namespace " + std::string(name),
              "it belongs to somebody else: be that user, or root");
-    if (!opened)
-        fail(ENOENT, "find the namespace " + std::string(name), "`ipcns list` shows the names there are");
+    if (!opened) fail(ENOENT, "find the namespace " + std::string(name), hint_for_missing(name));
     return std::move(opened->place);
 }
 

@@ -37,8 +37,9 @@ struct IPCNS_API Limit {
     const LimitKey* key = nullptr; ///< points to what limit_keys() or find_limit_key() returned
     std::string value;             ///< decimal numbers, with single spaces between them
 
-    /// Reads `KEY=VALUE`. KEY is a name that find_limit_key() knows; VALUE takes K, M, G, T; the four numbers of `sem`
-    /// are separated by spaces or commas. Whether the kernel takes such a value is not looked at.
+    /// Reads `KEY=VALUE`. KEY is a name that find_limit_key() knows; VALUE takes K, M, G, T, and for shmall and
+    /// shmmax the word "unlimited", which is what they begin with; the four numbers of `sem` are separated by spaces or
+    /// commas. Whether the kernel takes such a value is not looked at.
     /// @throws UsageError when the key is unknown (the hint says which was meant, or lists them) or the value is not made of
     /// numbers.
     [[nodiscard]] static Limit parse(std::string_view text);

@@ -66,7 +66,7 @@ full_namespace() {
     run --separate-stderr ipcns clear "$name" <<<y
     expect_status 1
     expect_output ''
-    expect_error "clear $name"
+    expect_error 'nothing was removed'
     [[ $stderr == *'hint: --yes '* ]]
     expect_equal "$(lies_in "$name")" "$full"
 }

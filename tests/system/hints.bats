@@ -6,11 +6,23 @@
 # shellcheck disable=SC2016,SC2154 # backquotes are in messages; output, stderr and status come from elsewhere
 
 load common
+load terminal
+
+teardown() {
+    end_terminals
+    common_teardown
+}
+
+need_namespaces() { is_root || need_userns; }
 
 # `ipcns WORDS...` is refused as wrong usage; its message holds the one text, its hint the other.
-refused() { # MESSAGE HINT WORDS...
-    run --separate-stderr ipcns "${@:3}"
-    expect_status 2
+refused() { fails 2 "$@"; } # MESSAGE HINT WORDS...
+
+# The same with another exit status.
+fails() { # STATUS MESSAGE HINT WORDS...
+    run --separate-stderr ipcns "${@:4}"
+    expect_status "$1"
+    shift
     expect_output ''
     expect_error "$1"
     [[ ${stderr%%$'\n'*} == *"$1"* && $stderr == *$'\n'"hint: "*"$2"* ]] || {
@@ -101,6 +113,131 @@ refused() { # MESSAGE HINT WORDS...
 @test "OBJECTs and filters at once" {
     refused 'either OBJECTs or filters, not both' 'an OBJECT that is named is removed whatever it is' remove self --orphans shm:0
     refused 'give the OBJECTs to remove, or filters that find them' '--all' remove self
+}
+
+@test "words in the wrong order: names and files" {
+    need_namespaces
+    refused "'1234' cannot be a name" 'NAME comes first, and then TARGET: web 1234' attach 1234 web
+    refused "'1234' cannot be a name" 'a name begins with a letter' attach 1234 5678
+    refused "'web' is not a process id" '`ipcns pids web`' identify web
+    name=$(unique_name)
+    ipcns create "$name"
+    ipcns save "$name" "$work/file.ipcns"
+    ipcns delete "$name"
+    refused "file.ipcns' is a file, and '$name' is none" 'FILE comes first, and then NAME' restore "$name" "$work/file.ipcns"
+    run --separate-stderr ipcns restore "$name" there-is-none
+    expect_status 1
+    [[ $stderr == "ipcns: open $name: No such file or directory" ]]
+}
+
+@test "a name that is nearly there, and one that is not" {
+    need_namespaces
+    name=$(unique_name)
+    ipcns create "$name"
+    fails 1 'find the namespace' "did you mean $name? \`ipcns list\`" show "${name^^}"
+    fails 1 'find the namespace' "did you mean $name? " show "${name}x"
+    fails 125 'find the namespace' "did you mean $name? " exec "x$name" true
+    run --separate-stderr ipcns show qq
+    expect_status 1
+    [[ $stderr == *$'\n''hint: `ipcns list` shows the names there are' ]]
+    ipcns delete "$name"
+}
+
+@test "a name that is taken: restore says how to do without it" {
+    need_namespaces
+    name=$(unique_name)
+    other=$(unique_name)
+    ipcns create "$name"
+    ipcns make "$name" shm 0x4d --size 4K >/dev/null
+    ipcns save "$name" "$work/file.ipcns"
+    fails 1 "restore $name: File exists" "--into $name adds it" restore "$work/file.ipcns"
+    fails 1 "restore $name: File exists" '`ipcns restore FILE NAME`' restore "$work/file.ipcns" "$name"
+    ipcns restore "$work/file.ipcns" "$other"
+    ipcns delete "$name" "$other"
+}
+
+@test "who is inside when a name goes: the hint gives it back" {
+    need_namespaces
+    name=$(unique_name)
+    ipcns create "$name"
+    in_background ipcns exec "$name" -- sleep 600
+    wait_until 10 eval '[[ $(ipcns pids -n "$name") != "" ]]'
+    run --separate-stderr ipcns delete "$name"
+    expect_status 0
+    expect_error "the name $name is gone, but its namespace lives on"
+    [[ $stderr =~ \`ipcns\ (attach\ $name\ [0-9]+)\`.*--kill ]]
+    # shellcheck disable=SC2086 # words
+    ipcns ${BASH_REMATCH[1]}
+    ipcns delete --kill "$name"
+    [[ $(ipcns list -q -n -o NAME) != *"$name"* ]]
+    run --separate-stderr ipcns delete --all "$name"
+    expect_status 2
+    expect_error 'either names or --all, not both'
+}
+
+@test "a key without a value, and the value that is shown" {
+    need_namespaces
+    refused "'shmmni' is not KEY=VALUE" 'shmmni=4096' limits self shmmni
+    refused "'nonsense' is not KEY=VALUE" 'shmmax=64M' limits self nonsense
+    refused "'unlimited' is not a value for the limit shmmni" 'shmmni=4096' limits self shmmni=unlimited
+    name=$(unique_name)
+    ipcns create --limit shmmax=1G "$name"
+    before=$(ipcns run -- cat /proc/sys/kernel/shmmax)
+    ipcns exec "$name" -- grep -qx 1073741824 /proc/sys/kernel/shmmax
+    # As `ipcns limits` shows it.
+    run -0 ipcns limits "$name" -n -o KEY,DEFAULT
+    [[ $output =~ shmmax\ +unlimited ]]
+    ipcns delete "$name"
+    ipcns create --limit shmmax=unlimited --limit shmall=unlimited "$name"
+    [[ $(ipcns exec "$name" -- cat /proc/sys/kernel/shmmax) == "$before" ]]
+    ipcns delete "$name"
+}
+
+@test "a program that is nowhere: PATH, and lines for a shell" {
+    need_namespaces
+    fails 127 'run there-is-none: No such file' 'it is in no folder of PATH' run there-is-none
+    fails 127 'run echo a; echo b: No such file' 'sh -c LINE' run 'echo a; echo b'
+    run -0 --separate-stderr ipcns run -- sh -c 'echo a; echo b'
+    expect_output $'a\nb'
+    # A program that is there and may not be executed is not said to be missing.
+    mkdir "$work/there"
+    touch "$work/there/plain"
+    PATH=$work/there:$PATH run --separate-stderr "$IPCNS" run plain
+    expect_status 126
+    [[ $stderr == 'ipcns: run plain: Permission denied' ]]
+}
+
+# bats test_tags=user
+@test "a folder of PATH that may not be searched is no program that may not be run" {
+    need_namespaces
+    mkdir -m 000 "$work/closed"
+    PATH=$work/closed:$PATH fails 126 'run there-is-none: Permission denied' \
+        'it is in no folder of PATH that you may look into' run there-is-none
+}
+
+@test "nobody to ask, and a no: both say that nothing was removed" {
+    need_namespaces
+    name=$(unique_name)
+    ipcns create "$name"
+    ipcns make "$name" shm 0x4d --size 4K >/dev/null
+    fails 1 'nothing was removed: there is no terminal to ask on' '--yes removes without asking' remove "$name" --all
+    fails 1 'nothing was removed: there is no terminal to ask on' '--yes removes without asking' clear "$name"
+    need tmux
+    start_terminal
+    see_prompt
+    for command in "remove $name --all" "clear $name"; do
+        enter "'$IPCNS' $command || echo status=\$?"
+        see '.*\[y/N\].*'
+        enter n
+        see 'ipcns: nothing was removed'
+        see 'status=1'
+        run ! on_screen 'hint: .*'
+        clear_screen
+        see_prompt
+    done
+    run -0 ipcns show "$name" -q -n -o OBJECT
+    expect_output 'shm:0'
+    ipcns delete "$name"
 }
 
 @test "in no help do two columns run into each other" {

@@ -243,9 +243,9 @@ same_for_all() {
     a=$(inode "$(ns_of_name "$name")")
     b=$(inode "$(ns_of_name "$second")")
     run -0 ipcns show --all -q
-    [[ ${lines[0]} =~ ^\ *NS\ OBJECT\ +KEY ]]
-    [[ $(grep -cE "^ *$a " <<<"$output") == 1 && $(grep -E "^ *$a " <<<"$output") == *' shm:0 '* ]]
-    [[ $(grep -E "^ *$b " <<<"$output" | awk '{print $2}' | sort | tr '\n' ' ') == 'mq:/q msg:0 pshm:/theirs ' ]]
+    [[ ${lines[0]} =~ ^\ *NS\ NSNAME\ +OBJECT\ +KEY ]]
+    [[ $(grep -cE "^ *$a " <<<"$output") == 1 && $(grep -E "^ *$a " <<<"$output") == *" $name "*'shm:0 '* ]]
+    [[ $(grep -E "^ *$b " <<<"$output" | awk -v name="$second" '$2 == name {print $3}' | sort | tr '\n' ' ') == 'mq:/q msg:0 pshm:/theirs ' ]]
     ipcns show --all shm --json -q >json
     jq -e --argjson a "$a" '.namespaces[] | select(.namespace.ns == $a) | .shm | length == 1' json
     jq -e '.namespaces | all(has("shm") and (has("msg") | not))' json
