@@ -43,7 +43,8 @@ void add_clone(App& program, int& /*status*/) {
         "clone",
         "Make a new namespace NAME with a copy of everything in TARGET: as save and restore, without a file.\n"
         "The processes inside are held still meanwhile, and stay where they are.");
-    command->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, self or host")
+    command
+        ->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, oci:ID, self or host")
         ->required();
     command->add_option("NAME", options->name, "the new name")->required();
     options->save.add_to(*command);

@@ -72,6 +72,7 @@ TARGET is one of
   1234                the namespace of process 1234, and the /dev/shm that this process sees
   /path               an nsfs file, such as /run/ipcns/NAME/ipc or /proc/1234/ns/ipc
   @4026532177         by inode number, as `ipcns list` and `ls -l /proc/1234/ns` print it
+  oci:web             that of a container, by its id or name
   slurm:42            that of a Slurm job on this node
   self, host          the caller's own; that of process 1
 

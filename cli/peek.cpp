@@ -376,7 +376,8 @@ void add_peek(App& program, int& status) {
         "peek",
         "Print what is in one object of the namespace TARGET, and take nothing: the messages of a queue in the order in which\n"
         "they would be received, the bytes of shared memory, the values of semaphores.");
-    command->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, self or host")
+    command
+        ->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, oci:ID, self or host")
         ->required();
     command->add_option("OBJECT", options->object, "KIND:ID, KIND:0xKEY or KIND:/NAME, e.g. msg:0 mq:/jobs")
         ->required();

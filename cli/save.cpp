@@ -64,7 +64,8 @@ void add_save(App& program, int& /*status*/) {
         "save",
         "Save everything in the namespace TARGET to FILE: the objects of all six kinds with their contents, and the limits.\n"
         "The processes inside are held still meanwhile, and none of them can tell. FILE appears whole or not at all.");
-    command->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, self or host")
+    command
+        ->add_option("TARGET", options->target, "a NAME, a process id, a /path, @INODE, oci:ID, self or host")
         ->required();
     command->add_option("FILE", options->file, "where to; - is standard output")->required();
     options->words.add_to(*command);

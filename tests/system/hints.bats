@@ -240,6 +240,13 @@ fails() { # STATUS MESSAGE HINT WORDS...
     ipcns delete "$name"
 }
 
+@test "every help that says what a TARGET is knows containers" {
+    for command in $(ipcns --help | sed -n '/^Commands/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
+        run ipcns help "$command"
+        [[ $output != *@INODE* && $output != *@4026532177* || $output == *oci:* ]] || { echo "$command"; return 1; }
+    done
+}
+
 @test "in no help do two columns run into each other" {
     for command in $(ipcns --help | sed -n '/^Commands/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
         run ipcns help "$command"
