@@ -800,7 +800,6 @@ namespace {
 
 // What to do about a name that there is not: names of the caller's and of the system's may have been meant.
 std::string hint_for_missing(std::string_view name) {
-    const std::string all = "`ipcns list` shows the names there are";
     std::vector<std::string> names;
     for (const Registry& registry : {Registry::of_caller(), Registry::of_system()}) {
         const Fd folder = open_registry(registry);
@@ -812,15 +811,19 @@ std::string hint_for_missing(std::string_view name) {
     const auto is_same_letter = [](char a, char b) {
         return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
     };
-    for (const auto& one : names) {
-        if (std::equal(one.begin(), one.end(), name.begin(), name.end(), is_same_letter))
-            return "did you mean " + one + "? " + all;
-    }
+    const auto same = std::find_if(names.begin(), names.end(), [&](const std::string& one) {
+        return std::equal(one.begin(), one.end(), name.begin(), name.end(), is_same_letter);
+    });
     // Two letters more or less make any short name of any other.
     constexpr std::size_t long_enough = 4;
-    if (name.size() < long_enough) return all;
-    const std::string_view near = nearest(name, std::vector<std::string_view>(names.begin(), names.end()));
-    return near.empty() ? all : "did you mean " + std::string(near) + "? " + all;
+    std::string_view near;
+    if (same != names.end())
+        near = *same;
+    else if (name.size() >= long_enough)
+        near = nearest(name, std::vector<std::string_view>(names.begin(), names.end()));
+    std::string hint;
+    if (!near.empty()) hint.append("did you mean ").append(near).append("? ");
+    return hint += "`ipcns list` shows the names there are";
 }
 
 } // namespace
