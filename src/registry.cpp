@@ -802,7 +802,8 @@ namespace {
 std::string hint_for_missing(std::string_view name) {
     std::vector<std::string> names;
     for (const Registry& registry : {Registry::of_caller(), Registry::of_system()}) {
-        const Fd folder = open_registry(registry);
+        // Nobody types the name of a job, and who makes one looks first whether it is there: that is to take no time.
+        const Fd folder = is_job_name(name) ? Fd() : open_registry(registry);
         if (!folder) continue;
         for (auto& one : entries_of(folder.get())) {
             if (is_name(one)) names.push_back(std::move(one));
