@@ -19,7 +19,7 @@
 namespace ipcns {
 namespace {
 
-std::size_t threads() { return on_errand() ? 1 : std::clamp(std::thread::hardware_concurrency(), 1U, 16U); }
+std::size_t threads() { return on_errand() ? 1 : std::clamp(std::thread::hardware_concurrency(), 1U, 8U); }
 
 } // namespace
 

@@ -78,7 +78,7 @@ TEST(Compressor, HasAThreadForEachProcessor) {
     const auto before = threads();
     {
         const Compressor compressor(3, [](auto) {});
-        EXPECT_EQ(threads() - before, std::clamp(std::thread::hardware_concurrency(), 1U, 16U));
+        EXPECT_EQ(threads() - before, std::clamp(std::thread::hardware_concurrency(), 1U, 8U));
     }
     EXPECT_TRUE(eventually([&] { return threads() == before; }));
 }
