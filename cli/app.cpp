@@ -50,6 +50,36 @@ std::string usage_of(const CLI::App* app) {
     return usage;
 }
 
+// A line for a terminal of 80 columns: what does not fit goes below the column in which the last part of it begins. No line
+// begins with an option that is only spoken of. Examples stay as they are.
+std::string wrapped(std::string_view line) {
+    constexpr std::size_t width = 80;
+    const std::size_t start = std::min(line.find_first_not_of(' '), line.size());
+    if (line.size() <= width || line.substr(start).starts_with("ipcns ")) return std::string(line);
+    std::size_t column = line.find("  ", start);
+    column = column < width / 2 ? line.find_first_not_of(' ', column) : start;
+    std::string text;
+    for (std::size_t room = width; line.size() > room; room = width - column) {
+        std::size_t end = room;
+        do end = line.rfind(' ', end - 1 + (end == room ? 1 : 0));
+        while (end != std::string_view::npos && end > start && line[end + 1] == '-');
+        if (end == std::string_view::npos || end <= (text.empty() ? column : 0)) break;
+        text.append(line.substr(0, end)).append(1, '\n').append(column, ' ');
+        line.remove_prefix(end + 1);
+    }
+    return text.append(line);
+}
+
+std::string all_wrapped(const std::string& text) {
+    std::string out;
+    for (std::size_t at = 0; at < text.size();) {
+        const std::size_t end = std::min(text.find('\n', at), text.size());
+        out += wrapped(std::string_view(text).substr(at, end - at)) + "\n";
+        at = end + 1;
+    }
+    return out;
+}
+
 // As the front prints it for run and exec: usage first, one column of options, no types of the program's.
 class HelpFormatter : public CLI::FormatterBase {
 public:
@@ -67,8 +97,16 @@ public:
             part += fmt::format("  {:<{}}{}\n", names, width, help ? "this text" : option->get_description());
         }
         const std::string footer = app->get_footer();
-        return "Usage: " + usage_of(app) + "\n\n" + app->get_description() + "\n\n" + positionals +
-               (positionals.empty() ? "" : "\n") + options + (footer.empty() ? "" : "\n" + footer + "\n");
+        // Its paragraphs are filled anew.
+        std::string description = app->get_description();
+        for (std::size_t end = 0; (end = description.find('\n', end)) != std::string::npos; ++end) {
+            const bool paragraph =
+                description.substr(end, 2) == "\n\n" || description.substr(end - 1, 1) == "\n";
+            if (!paragraph && description.substr(end + 1, 1) != " ") description[end] = ' ';
+        }
+        return all_wrapped("Usage: " + usage_of(app) + "\n\n" + description + "\n\n" + positionals +
+                           (positionals.empty() ? "" : "\n") + options +
+                           (footer.empty() ? "" : "\n" + footer + "\n"));
     }
 };
 

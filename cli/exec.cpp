@@ -64,22 +64,25 @@ const char* const exec_help =
     R"(Usage: ipcns exec [OPTION...] TARGET [--] [COMMAND [ARGUMENT...]]
        ipcns exec [OPTION...] --all [--] COMMAND [ARGUMENT...]
 
-Runs COMMAND (default: $SHELL, else /bin/sh) in a namespace that exists, with its /dev/shm and its
-/dev/mqueue. Everything else stays the caller's.
+Runs COMMAND (default: $SHELL, else /bin/sh) in a namespace that exists, with
+its /dev/shm and its /dev/mqueue. Everything else stays the caller's.
 
 TARGET is one of
   NAME                a registered name (see `ipcns list`)
-  1234                the namespace of process 1234, and the /dev/shm that this process sees
-  /path               an nsfs file, such as /run/ipcns/NAME/ipc or /proc/1234/ns/ipc
-  @4026532177         by inode number, as `ipcns list` and `ls -l /proc/1234/ns` print it
+  1234                that of process 1234, and the /dev/shm that it sees
+  /path               an nsfs file: /run/ipcns/NAME/ipc, /proc/1234/ns/ipc
+  @4026532177         by inode number, as `ipcns list` and
+                      `ls -l /proc/1234/ns` print it
   oci:web             that of a container, by its id or name
   slurm:42            that of a Slurm job on this node
   self, host          the caller's own; that of process 1
 
-      --all               in every named namespace, one after the other, each under a line "== NAME"
+      --all               in every named namespace, one after the other, each
+                          under a line "== NAME"
   -q, --quiet             with --all: without these lines
       --ipc-only          enter the IPC namespace and leave the mounts alone
-      --root              be root in the user namespace that owns it, if you have to join one
+      --root              be root in the user namespace that owns it, if you
+                          have to join one
       --chdir FOLDER      start it in FOLDER
       --env KEY=VALUE     set a variable; may be repeated
       --unset KEY         take a variable away; may be repeated
@@ -87,8 +90,9 @@ TARGET is one of
   -v, --verbose           say what is entered
   -h, --help              this text
 
-Exit status: COMMAND's own (ipcns becomes COMMAND), 125 when ipcns itself failed, 126 when COMMAND
-cannot be executed, 127 when it is not found; with --all that of the last that was not 0.
+Exit status: COMMAND's own (ipcns becomes COMMAND), 125 when ipcns itself
+failed, 126 when COMMAND cannot be executed, 127 when it is not found; that of
+the last that was not 0 with --all.
 
 Examples:
   ipcns exec db -- ipcs -a                  what the database holds

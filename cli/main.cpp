@@ -31,7 +31,8 @@ std::string overview() {
         text += "  " + name + command.summary + "\n";
     }
     return text +
-           "\n`ipcns help COMMAND` or `ipcns COMMAND --help` tells more. `ipcns --version` prints the version.\n"
+           "\n`ipcns help COMMAND` or `ipcns COMMAND --help` tells more.\n"
+           "`ipcns --version` prints the version.\n"
            "\nBegin with:\n"
            "  ipcns run               a shell with IPC of its own\n"
            "  ipcns list              who has one on this host\n";

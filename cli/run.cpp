@@ -115,21 +115,28 @@ int run_supervised(RunOptions& options) {
 const char* const run_help =
     R"(Usage: ipcns run [OPTION...] [--] [COMMAND [ARGUMENT...]]
 
-Runs COMMAND (default: $SHELL, else /bin/sh) with IPC of its own, and removes what it leaves behind.
-By default all six kinds are private: System V queues, semaphores and segments, POSIX queues
-(a new IPC namespace), POSIX shared memory and named semaphores (a fresh /dev/shm).
+Runs COMMAND (default: $SHELL, else /bin/sh) with IPC of its own, and removes
+what it leaves behind. By default all six kinds are private: System V queues,
+semaphores and segments, POSIX queues (a new IPC namespace), POSIX shared memory
+and named semaphores (a fresh /dev/shm).
 
 How much is private:
-      --ipc-only          only the IPC namespace: /dev/shm and /dev/mqueue stay as they are
+      --ipc-only          only the IPC namespace: /dev/shm and /dev/mqueue stay
+                          as they are
       --strict            also process ids, network, host name, /proc and /tmp
-      --shm-size SIZE     of the fresh /dev/shm (K M G T; default: as the host's; 0: no limit)
-      --limit KEY=VALUE   set a limit before COMMAND starts, e.g. shmmni=64; may be repeated
-      --root              without privileges: be root in the new user namespace, not yourself
+      --shm-size SIZE     of the fresh /dev/shm (K M G T; default: as the
+                          host's; 0: no limit)
+      --limit KEY=VALUE   set a limit before COMMAND starts, e.g. shmmni=64; may
+                          be repeated
+      --root              without privileges: be root in the new user namespace,
+                          not yourself
 
 The namespace:
       --name NAME         register it as NAME for as long as COMMAND runs
-      --wait              at the end wait for other processes that are still inside
-      --exec              become COMMAND instead of staying as its parent: nothing is removed at the end
+      --wait              at the end wait for other processes that are still
+                          inside
+      --exec              become COMMAND instead of staying as its parent:
+                          nothing is removed at the end
 
 The program:
       --chdir FOLDER      start it in FOLDER
@@ -140,12 +147,12 @@ The program:
   -v, --verbose           say which namespace was made and what was removed
   -h, --help              this text
 
-Exit status: COMMAND's own, 128+N when signal N killed it, 125 when ipcns itself failed,
-126 when COMMAND cannot be executed, 127 when it is not found.
+Exit status: COMMAND's own, 128+N when signal N killed it, 125 when ipcns itself
+failed, 126 when COMMAND cannot be executed, 127 when it is not found.
 
 Examples:
-  ipcns run -- make test                    a test suite that meets nobody else's IPC
-  ipcns run --name db -- postgres -D data   in another terminal: ipcns exec db -- ipcs
+  ipcns run -- make test                    a test suite that meets nobody's IPC
+  ipcns run --name db -- postgres -D data   elsewhere: ipcns exec db -- ipcs
   ipcns run -v --limit shmmax=1M -- ./prog  see what it leaves behind
 )";
 

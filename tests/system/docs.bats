@@ -68,6 +68,14 @@ fish_options() { # COMMAND
         grep -oE -- '-(s|l) [A-Za-z-]+' | sed -E 's/-s /-/; s/-l /--/'
 }
 
+@test "no line of help is wider than a terminal" {
+    for command in '' "${commands[@]}"; do
+        # shellcheck disable=SC2086 # no word, or one
+        run grep -nE '^.{81}' <(ipcns $command --help)
+        expect_output ''
+    done
+}
+
 @test "in help an option's word ends before what the option does begins" {
     for command in "${commands[@]}"; do
         run grep -E '^ +-.*[A-Z]{3}[a-z]{3}' <(ipcns "$command" --help)
