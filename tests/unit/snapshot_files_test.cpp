@@ -359,7 +359,9 @@ TEST_F(SnapshotFile, EveryByteFlipped) {
             flipped[at] = static_cast<char>(flipped[at] ^ 0x10);
             const Answer answer =
                 answer_of([&] { EXPECT_EQ(words_of(check_snapshot(memory_file(flipped).get())), words); });
-            EXPECT_TRUE(answer.number == 0 || answer.number == EBADMSG) << answer.what;
+            // Or it is another version's: zstd's sum comes behind what it is of.
+            EXPECT_TRUE(answer.number == 0 || answer.number == EBADMSG || answer.number == ENOTSUP)
+                << answer.what;
         }
         // The same on the way to a namespace.
         for (std::size_t at = 0; at < all.whole.size(); at += 5555) {
