@@ -81,6 +81,7 @@ TEST_F(WriteBehindTest, ASnapshotIsWrittenSo) {
     for (std::size_t done = 0; done < much; done += mib) writer.bytes(done, some);
     writer.end_memory();
     EXPECT_TRUE(eventually([&] { return *dirty_bytes(file.get()) < 10 * mib; }));
+    writer.end({});
 }
 
 TEST_F(WriteBehindTest, WhoWritesMayBeOnAnErrand) {
