@@ -369,6 +369,26 @@ set_times() { inside perl -e 'syscall(280, -100, $ARGV[0], pack("q4", $ARGV[1], 
     ipcns show "$name" --json | jq -e '.hidden_processes == false'
 }
 
+@test "in the table: the values of a set, who is told of a message, and what is no object" {
+    ipcns make "$name" sem --count 3 --value 4,0,7
+    ipcns make "$name" mq /told
+    ipcns make "$name" mq /untold
+    run -0 ipcns show "$name" sem -n -o VALUES
+    expect_output '4,0,7'
+
+    inside mkdir /dev/shm/folder
+    run -0 --separate-stderr ipcns show "$name" pshm
+    [[ $stderr == *'/dev/shm also has 1 file that is no object, with '* ]]
+
+    # mq_open and mq_notify of x86_64; a signal is kind 0 (SIGEV_SIGNAL), the number of SIGUSR1 10.
+    block 34 '$name = "told"; $event = pack("q l2 q6", 0, 10, 0, (0) x 6); $queue = syscall(240, $name, 0, 0, 0);
+        syscall(244, $queue, $event) == 0 || die $!; syscall(34)'
+    run -0 ipcns show "$name" mq -n -o NAME,NOTIFY
+    expect_in_output "/told   $pid signal 10"
+    [[ $output =~ /untold\ +- ]]
+    [[ $(field '.mq[] | select(.name == "/told").notify | "\(.kind) \(.signal) \(.pid)"') == "signal 10 $pid" ]]
+}
+
 @test "words that make no sense are refused before anything is done" {
     run -2 --separate-stderr ipcns show "$name" nonsense
     expect_error 'nonsense is no KIND and no OBJECT'
