@@ -57,10 +57,8 @@ std::string_view known_elsewhere(std::string_view word) {
         std::string_view word;
         std::string_view hint;
     };
-    constexpr std::string_view away =
-        "`ipcns delete` takes a namespace away, `ipcns remove` objects of one; ipcns --help lists the commands";
-    constexpr std::string_view there =
-        "`ipcns create` makes a namespace, `ipcns make` an object in one; ipcns --help lists the commands";
+    constexpr std::string_view away = "`ipcns delete` takes a namespace away, `ipcns remove` objects of one";
+    constexpr std::string_view there = "`ipcns create` makes a namespace, `ipcns make` an object in one";
     constexpr Word words[] = {
         {"rm", away},
         {"del", away},
@@ -68,11 +66,11 @@ std::string_view known_elsewhere(std::string_view word) {
         {"add", there},
         {"new", there},
         {"mk", there},
-        {"enter", "did you mean exec? ipcns --help lists the commands"},
-        {"cp", "did you mean clone? ipcns --help lists the commands"},
-        {"copy", "did you mean clone? ipcns --help lists the commands"},
-        {"load", "did you mean restore? ipcns --help lists the commands"},
-        {"cat", "did you mean peek? ipcns --help lists the commands"},
+        {"enter", "did you mean exec?"},
+        {"cp", "did you mean clone?"},
+        {"copy", "did you mean clone?"},
+        {"load", "did you mean restore?"},
+        {"cat", "did you mean peek?"},
         {"dump", "`ipcns save` writes a namespace to a file, `ipcns peek` prints what is in one object"},
         {"kill", "`ipcns delete --kill` ends the processes inside, and takes the namespace away"},
     };
@@ -83,11 +81,14 @@ std::string_view known_elsewhere(std::string_view word) {
 
 // What to do about a word that is no command.
 std::string hint_for(std::string_view word) {
-    if (const auto hint = known_elsewhere(word); !hint.empty()) return std::string(hint);
-    const std::string near(nearest_command(word));
-    if (!near.empty()) return "did you mean " + near + "? ipcns --help lists the commands";
-    if (word[0] == '-') return "options come after the COMMAND; ipcns --help lists the commands";
-    return "ipcns --help lists the commands";
+    std::string hint(known_elsewhere(word));
+    if (hint.empty() && word[0] == '-') hint = "options come after the COMMAND";
+    if (hint.empty()) {
+        const std::string_view near = nearest_command(word);
+        if (!near.empty()) hint.append("did you mean ").append(near).append("?");
+    }
+    if (!hint.empty()) hint += hint.back() == '?' ? " " : "; ";
+    return hint + "ipcns --help lists the commands";
 }
 
 // Becomes a program of the libexec folder: the one of the installation (or build) that this program belongs

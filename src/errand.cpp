@@ -10,13 +10,14 @@
 
 #include "child.hpp"
 #include "error.hpp"
+#include "signals.hpp"
 
 #include <sched.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <exception>
+#include <optional>
 #include <utility>
 
 namespace ipcns {
@@ -51,10 +52,7 @@ void errand(const char* what, unsigned long clone_flags, const std::function<voi
     Errand self{&work, nullptr};
 
     // No handler of the program around us may run in the child: it would act on the parent's memory.
-    sigset_t all;
-    sigset_t old;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &old);
+    std::optional<AllSignalsBlocked> blocked(std::in_place);
     constexpr unsigned long sharing = CLONE_VM | CLONE_VFORK | CLONE_FILES;
     const bool before = std::exchange(errand_runs, true);
     const pid_t child = clone_child(stack, sharing | clone_flags, run, &self);
@@ -62,7 +60,7 @@ void errand(const char* what, unsigned long clone_flags, const std::function<voi
     if (child > 0) {
         while (::waitpid(child, nullptr, static_cast<int>(__WCLONE)) < 0 && errno == EINTR) {}
     }
-    ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
+    blocked.reset();
     errand_runs = before;
     if (child < 0) fail(number, what);
     if (self.thrown) std::rethrow_exception(self.thrown);

@@ -14,6 +14,7 @@
 #include "error.hpp"
 #include "maps.hpp"
 #include "procfs.hpp"
+#include "quiet_thread.hpp"
 #include "tracing.hpp"
 #include "waiters.hpp"
 
@@ -698,25 +699,17 @@ void Hold::Grip::run() noexcept {
 
 void Hold::Grip::take() {
     if (on_errand()) fail(EDEADLK, "hold processes still from inside Namespace::call()");
-    sigset_t all;
-    sigset_t old;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &old);
-    try {
-        thread_ = std::thread([this] {
-            try {
-                errand("start a process that holds others still", 0, [this] { run(); });
-            } catch (...) {
-                ended_ = std::current_exception();
-            }
-            phase_ = Phase::over;
-            answered_.ring();
-        });
-    } catch (const std::system_error& error) {
-        ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
-        fail(error.code().value(), "start a thread to hold processes still");
-    }
-    ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
+    auto thread = quiet_thread([this] {
+        try {
+            errand("start a process that holds others still", 0, [this] { run(); });
+        } catch (...) {
+            ended_ = std::current_exception();
+        }
+        phase_ = Phase::over;
+        answered_.ring();
+    });
+    if (!thread) fail(EAGAIN, "start a thread to hold processes still");
+    thread_ = std::move(*thread);
     while (phase_ == Phase::taking) answered_.wait();
     if (phase_ == Phase::over && ended_) std::rethrow_exception(ended_);
 }

@@ -17,6 +17,7 @@
 #include "limits.hpp"
 #include "packets.hpp"
 #include "mounts.hpp"
+#include "signals.hpp"
 
 #include <ipcns/inventory.hpp>
 #include <ipcns/text.hpp>
@@ -332,22 +333,6 @@ private:
             fail(EPERM, what, hint);
         return owner;
     }
-};
-
-// Blocks every signal in the calling thread while a child may be running on our memory.
-class AllSignalsBlocked {
-public:
-    AllSignalsBlocked() {
-        sigset_t all;
-        ::sigfillset(&all);
-        ::pthread_sigmask(SIG_SETMASK, &all, &old_);
-    }
-    ~AllSignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &old_, nullptr); }
-    AllSignalsBlocked(const AllSignalsBlocked&) = delete;
-    AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
-
-private:
-    sigset_t old_{};
 };
 
 void reap(pid_t pid) {

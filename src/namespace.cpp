@@ -8,6 +8,7 @@
 #include "errand.hpp"
 #include "error.hpp"
 #include "procfs.hpp"
+#include "signals.hpp"
 #include "usermap.hpp"
 
 #include <ipcns/text.hpp>
@@ -141,15 +142,12 @@ Namespace Namespace::create_for(uid_t user, gid_t group) {
     Fd theirs(ends[1]);
     plan.ours = ours.get();
     plan.channel = theirs.get();
-    sigset_t all;
-    sigset_t old;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &old);
+    std::optional<AllSignalsBlocked> blocked(std::in_place);
     const Stack stack;
     // No exit signal: the program around us never sees it end.
     const pid_t child = clone_child(stack, 0, make_for_other, &plan);
     const int number = errno;
-    ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
+    blocked.reset();
     if (child < 0) fail(number, what);
     theirs.reset();
     const auto reap = [&] {

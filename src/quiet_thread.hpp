@@ -2,7 +2,7 @@
 // A thread beside those of the program that uses the library.
 #pragma once
 
-#include <signal.h>
+#include "signals.hpp"
 
 #include <optional>
 #include <system_error>
@@ -16,18 +16,12 @@ namespace ipcns {
 /// @return nothing: there are as many threads as are allowed
 template <class Work>
 std::optional<std::thread> quiet_thread(Work work) {
-    sigset_t all;
-    sigset_t old;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &old);
-    std::optional<std::thread> thread;
+    const AllSignalsBlocked blocked;
     try {
-        thread.emplace(std::move(work));
+        return std::thread(std::move(work));
     } catch (const std::system_error&) {
-        thread.reset();
+        return std::nullopt;
     }
-    ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
-    return thread;
 }
 
 } // namespace ipcns
