@@ -60,9 +60,9 @@ std::string wrapped(std::string_view line) {
     column = column < width / 2 ? line.find_first_not_of(' ', column) : start;
     std::string text;
     for (std::size_t room = width; line.size() > room; room = width - column) {
-        std::size_t end = room;
-        do end = line.rfind(' ', end - 1 + (end == room ? 1 : 0));
-        while (end != std::string_view::npos && end > start && line[end + 1] == '-');
+        std::size_t end = line.rfind(' ', room);
+        while (end != std::string_view::npos && end > start && line[end + 1] == '-')
+            end = line.rfind(' ', end - 1);
         if (end == std::string_view::npos || end <= (text.empty() ? column : 0)) break;
         text.append(line.substr(0, end)).append(1, '\n').append(column, ' ');
         line.remove_prefix(end + 1);
