@@ -4,7 +4,7 @@
 # What the tests of names, of the inventory and of refusals share (`load common`, then `load names`): a registry that is
 # the test's alone, somebody else to be, programs that stay inside.
 
-# shellcheck disable=SC2154 # status, output, stderr are bats'; work, names_file and pids_file are common.bash's
+# shellcheck disable=SC2154 # status, output, stderr are bats'; work, noted, names_file and pids_file are common.bash's
 
 programs=$IPCNS_BUILD/tests/bin
 
@@ -34,7 +34,7 @@ in_private_run() { # FUNCTION [ARGUMENT...]
         shift
         "$@"'
     if is_root; then enter=(unshare --mount --propagation private); fi
-    export work names_file pids_file programs BATS_TEST_TMPDIR
+    export work noted names_file pids_file programs BATS_TEST_TMPDIR
     "${enter[@]}" bash -c "$body" - "$work/functions" "$@" 3>&-
 }
 
@@ -88,16 +88,16 @@ ns_of_name() { ipcns exec "$1" -- readlink /proc/self/ns/ipc; } # NAME
 mark_host_shm() {
     marker=/dev/shm/ipcns-test-$$-$RANDOM$RANDOM
     : >"$marker"
-    printf '%s\n' "$marker" >>"$BATS_TEST_TMPDIR/markers"
+    printf '%s\n' "$marker" >>"$noted/markers"
 }
 
 names_teardown() {
     local file
-    if [[ -s $BATS_TEST_TMPDIR/markers ]]; then
-        while IFS= read -r file; do rm -f "$file"; done <"$BATS_TEST_TMPDIR/markers"
+    if [[ -s $noted/markers ]]; then
+        while IFS= read -r file; do rm -f "$file"; done <"$noted/markers"
     fi
-    if [[ -s $BATS_TEST_TMPDIR/folders ]]; then
-        while IFS= read -r file; do rm -rf --one-file-system "$file"; done <"$BATS_TEST_TMPDIR/folders"
+    if [[ -s $noted/folders ]]; then
+        while IFS= read -r file; do rm -rf --one-file-system "$file"; done <"$noted/folders"
     fi
     common_teardown
 }
@@ -109,7 +109,7 @@ somebody_else() {
     other=${IPCNS_TEST_USER:-games}
     id -u "$other" >/dev/null 2>&1 || skip "there is no account '$other': set IPCNS_TEST_USER"
     open=$(mktemp -d /tmp/ipcns-test.XXXXXX)
-    printf '%s\n' "$open" >>"$BATS_TEST_TMPDIR/folders"
+    printf '%s\n' "$open" >>"$noted/folders"
     mkdir "$open/bin" "$open/libexec" "$open/home"
     cp "$IPCNS" "$open/bin/ipcns"
     cp -r "${IPCNS%/*}/../libexec/ipcns" "$open/libexec/"

@@ -57,7 +57,7 @@ trials=(
     export other
     # Where he may be.
     there=$(mktemp -d /tmp/ipcns-test.XXXXXX)
-    printf '%s\n' "$there" >>"$BATS_TEST_TMPDIR/folders"
+    printf '%s\n' "$there" >>"$noted/folders"
     cp "$IPCNS_BUILD/tests/bin/posix_ipc" "$there"
     cd "$there"
     chmod 755 . posix_ipc
