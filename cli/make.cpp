@@ -4,11 +4,14 @@
 #include "tool.hpp"
 
 #include <ipcns/making.hpp>
+#include <ipcns/removal.hpp>
 #include <ipcns/text.hpp>
 
 #include <fmt/core.h>
 
+#include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <memory>
 
 namespace ipcns::cli {
@@ -115,6 +118,12 @@ NewObject wanted(const Options& options) {
     return object;
 }
 
+// Nobody has been told what it is called, and one without a key would never be found.
+void take_back(const Place& place, const ObjectName& name) {
+    const auto found = find_objects(place, {&name, 1});
+    if (found[0].record) (void)remove_objects(place, {&*found[0].record, 1});
+}
+
 void make(const Options& options) {
     const NewObject object = wanted(options);
     const Target target = parse_target(options.target);
@@ -133,8 +142,12 @@ void make(const Options& options) {
     } else {
         fmt::print("{}\n", escape(name.text()));
     }
+    if (std::fflush(stdout) != 0) {
+        const int number = errno;
+        if (result.made) take_back(place, name);
+        throw Error(number, "write to standard output");
+    }
     if (!options.verbose) return;
-    std::fflush(stdout);
     fmt::print(stderr, "ipcns: {} {}\n", escape(name.text()),
                result.made ? "made" : "was there already, and is not changed");
 }

@@ -77,12 +77,14 @@ std::vector<Line> measure(const Place& place, Kinds kinds) {
     add({Kind::psem, "semaphores", files ? Count(files->semaphores.size()) : Count(), {}, nullptr, false});
     add({Kind::pshm, "objects", files ? Count(files->memory.size()) : Count(), {}, nullptr, false});
     struct statfs about {};
+    Count used;
+    Count size;
     if (folder && ::fstatfs(folder.get(), &about) == 0) {
         const auto block = static_cast<std::uint64_t>(about.f_bsize);
-        const Count size = about.f_blocks == 0 ? Count() : Count(about.f_blocks * block);
-        add({Kind::pshm, "bytes in /dev/shm", (about.f_blocks - about.f_bfree) * block, size,
-             size ? "/dev/shm" : nullptr, true});
+        used = (about.f_blocks - about.f_bfree) * block;
+        if (about.f_blocks != 0) size = about.f_blocks * block;
     }
+    add({Kind::pshm, "bytes in /dev/shm", used, size, size ? "/dev/shm" : nullptr, true});
     return lines;
 }
 

@@ -111,11 +111,7 @@ QueueReading read_all(const QueueRecord& record, bool live,
 
 // The /dev/shm that belongs to a place.
 Fd own_folder(const Place& place, bool& is_hosts) {
-    Place whole{Namespace::from_fd(Fd(::fcntl(place.ipc.fd(), F_DUPFD_CLOEXEC, 3))),
-                {},
-                shared_folder(place),
-                {},
-                {}};
+    Place whole{place.ipc.duplicate(), {}, shared_folder(place), {}, {}};
     if (!whole.shm || place.ipc.id() == Namespace::host_id() || has_own_shm(whole))
         return std::move(whole.shm);
     is_hosts = true;

@@ -10,13 +10,13 @@
 #include "containers.hpp"
 
 #include "error.hpp"
+#include "folder.hpp"
 #include "json.hpp"
 #include "procfs.hpp"
 
 #include <ipcns/target.hpp>
 #include <ipcns/text.hpp>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/nsfs.h>
 #include <linux/openat2.h>
@@ -93,15 +93,10 @@ std::optional<Contents> read_below(const Fd& folder, const std::string& path) {
 // The folders in a folder whose names may be ids, which are what runc and crun allow.
 std::vector<std::string> ids_in(const Fd& folder) {
     std::vector<std::string> ids;
-    Fd again(::openat(folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!again) return ids;
-    const std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(again.get()), ::closedir);
-    if (!dir) return ids;
-    (void)again.release(); // closedir() closes it
-    while (const struct dirent* entry = ::readdir(dir.get())) {
-        if (is_container_id(entry->d_name)) ids.emplace_back(entry->d_name);
+    // A runtime's folder is as good as one that is not there when it cannot be read.
+    for (auto& entry : read_folder(folder.get()).value_or(std::vector<FolderEntry>{})) {
+        if (is_container_id(entry.name)) ids.push_back(std::move(entry.name));
     }
-    std::sort(ids.begin(), ids.end());
     return ids;
 }
 

@@ -12,12 +12,12 @@
 #include "drain.hpp"
 
 #include "error.hpp"
+#include "folder.hpp"
 #include "random.hpp"
 
 #include <ipcns/fd.hpp>
 #include <ipcns/text.hpp>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <mqueue.h>
 #include <sys/file.h>
@@ -288,17 +288,13 @@ std::string put_back(int folder, const std::string& name, const Journal& journal
 
 std::vector<std::string> recover_drained(int folder) {
     std::vector<std::string> done;
-    Fd again(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!again) return done;
-    const std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(again.get()), ::closedir);
-    if (!dir) return done;
-    (void)again.release(); // closedir() closes it
-    std::vector<std::string> names;
-    while (const struct dirent* entry = ::readdir(dir.get())) {
-        if (std::string_view(entry->d_name).starts_with(journal_prefix)) names.emplace_back(entry->d_name);
-    }
-    std::sort(names.begin(), names.end());
-    for (const auto& name : names) {
+    const auto entries = read_folder(folder);
+    if (!entries)
+        return {"the journals of drained queues can't be looked for: " +
+                std::generic_category().message(errno)};
+    for (const auto& entry : *entries) {
+        const std::string& name = entry.name;
+        if (!name.starts_with(journal_prefix)) continue;
         try {
             if (const auto journal = abandoned(folder, name))
                 done.push_back(put_back(folder, name, *journal));

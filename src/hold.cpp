@@ -66,8 +66,6 @@ Path folder_of(pid_t process, pid_t thread) {
     return path;
 }
 
-bool vanished(int number) { return number == ENOENT || number == ESRCH; }
-
 // "process 1234 (postgres)"
 std::string called(int proc, pid_t process) {
     auto name = procfs::read_start(proc, procfs::ProcessPath(process)("comm"));
@@ -81,9 +79,10 @@ std::string stopping(int proc, pid_t process) { return "hold " + called(proc, pr
 
 // Below @p folder; none when it has vanished.
 std::vector<pid_t> numbers(int folder, const char* path) {
-    errno = 0;
     auto found = procfs::numbers_in(folder, path);
-    if (found.empty() && errno != 0 && !vanished(errno)) fail(std::string("list /proc/") + path);
+    if (errno != 0 && !procfs::is_gone(errno))
+        fail(path == std::string_view(".") ? "list the processes in /proc"
+                                           : std::string("list /proc/") + path);
     return found;
 }
 
@@ -122,7 +121,7 @@ void find_attached(int proc, const std::set<ino_t>& ids, std::set<pid_t>& proces
     const maps::Wanted wanted{maps::segment_file_systems(), {}};
     bool query = true;
     std::vector<maps::MappedFile> mapped;
-    for (const pid_t pid : procfs::numbers_in(proc, ".")) {
+    for (const pid_t pid : procfs::processes(proc)) {
         const Fd folder(::openat(proc, std::to_string(pid).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
         if (!folder || maps::read(folder.get(), wanted, query, mapped) != maps::Answer::found) continue;
         if (std::any_of(mapped.begin(), mapped.end(),
@@ -445,7 +444,7 @@ void Hold::Grip::meet(pid_t process, pid_t thread) {
             note(process, thread);
             return;
         }
-        if (vanished(number) || now.gone()) {
+        if (procfs::is_gone(number) || now.gone()) {
             again_ = true;
             return;
         }
@@ -740,9 +739,13 @@ bool Hold::Grip::has_open(const FileId& file) const {
         if (std::exchange(last, held.process) == held.process) continue;
         const std::string path = std::string(folder_of(held.process, thread).data()) + "/fd";
         const Fd folder(::openat(proc_.get(), path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        if (!folder && !vanished(errno)) fail("see what " + called(proc_.get(), held.process) + " has open");
+        if (!folder && !procfs::is_gone(errno))
+            fail("see what " + called(proc_.get(), held.process) + " has open");
         if (!folder) continue;
-        for (const int fd : procfs::numbers_in(folder.get(), ".")) {
+        const auto open = procfs::numbers_in(folder.get(), ".");
+        if (errno != 0 && !procfs::is_gone(errno))
+            fail("see what " + called(proc_.get(), held.process) + " has open");
+        for (const int fd : open) {
             struct statx about {};
             // No file server is asked: one that is gone would answer never.
             if (::statx(folder.get(), std::to_string(fd).c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,

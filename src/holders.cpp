@@ -92,8 +92,6 @@ struct Share {
 using Path = std::array<char, 64>;
 
 // What has vanished holds nothing. Any other failure hides something, be it for want of rights or of descriptors.
-bool vanished(int number) { return number == ENOENT || number == ESRCH; }
-
 // Which file is behind PATH, a link to a descriptor. No file server is asked: one that is gone would answer never.
 std::optional<FileId> file_behind(int folder, const char* path) {
     struct statx about {};
@@ -122,7 +120,7 @@ private:
         std::snprintf(path.data(), path.size(), "%d", pid_);
         process_.reset(::openat(search_.proc, path.data(), O_PATH | O_DIRECTORY | O_CLOEXEC));
         if (process_) space_ = procfs::namespace_inode(process_.get(), "ns/ipc", "ipc");
-        if (space_ == 0) unseen_ = !vanished(errno);
+        if (space_ == 0) unseen_ = !procfs::is_gone(errno);
         if (!process_ || unseen_) return;
         if (space_ == 0 || waiters_) {
             struct stat about {};
@@ -148,7 +146,7 @@ private:
     // thread are not counted in the former.
     bool has_memory() {
         const auto stat = procfs::read_start(process_.get(), "stat");
-        if (!stat) return !vanished(errno);
+        if (!stat) return !procfs::is_gone(errno);
         std::size_t field = stat->rfind(')');
         std::array<unsigned long, 24> values{};
         for (std::size_t i = 2; i < 23 && field != std::string::npos; ++i) {
@@ -198,9 +196,11 @@ private:
 
     void read_descriptors() {
         const Fd folder(::openat(living(), "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        if (!folder) unseen_ = !vanished(errno);
+        if (!folder) unseen_ = !procfs::is_gone(errno);
         if (!folder) return;
-        for (const int fd : procfs::numbers_in(folder.get(), ".")) {
+        const auto open = procfs::numbers_in(folder.get(), ".");
+        if (errno != 0) unseen_ = !procfs::is_gone(errno);
+        for (const int fd : open) {
             Path path;
             std::snprintf(path.data(), path.size(), "%d", fd);
             const auto file = file_behind(folder.get(), path.data());
@@ -235,7 +235,9 @@ private:
 
     template <class Filter>
     void each_thread(Filter filter) {
-        for (const pid_t thread : procfs::numbers_in(process_.get(), "task")) {
+        const auto threads = procfs::numbers_in(process_.get(), "task");
+        if (errno != 0) unseen_ = !procfs::is_gone(errno);
+        for (const pid_t thread : threads) {
             Path path;
             std::snprintf(path.data(), path.size(), "task/%d", thread);
             if (filter(path.data())) read_thread(thread, path.data());
@@ -336,8 +338,7 @@ HolderIndex HolderIndex::take(const std::vector<NamespaceId>& only, const Holder
     if (options.blocked && !options.mappings && !options.descriptors) {
         pids = *options.blocked;
     } else {
-        pids = procfs::numbers_in(proc.get(), ".");
-        if (pids.empty()) fail("list the processes in /proc");
+        pids = procfs::processes(proc.get());
     }
 
     std::vector<Share> shares(threads_for(pids.size(), 32));

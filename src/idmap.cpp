@@ -3,6 +3,7 @@
 // reader's user namespace says, and for a reader in the same one, what the one around it says (user_namespaces(7)).
 #include "idmap.hpp"
 
+#include "error.hpp"
 #include "procfs.hpp"
 
 #include <fcntl.h>
@@ -33,6 +34,8 @@ std::optional<std::uint32_t> find_inside(const std::vector<IdRange>& ranges, std
 std::vector<IdRange> read_id_map(const char* path) {
     std::vector<IdRange> ranges;
     const auto text = procfs::read_file(AT_FDCWD, path);
+    // Without it everybody would keep his number, and that of somebody else here.
+    if (!text && !procfs::is_gone(errno)) fail(std::string("read ") + path);
     const char* at = text ? text->data() : nullptr;
     const char* const end = text ? at + text->size() : nullptr;
     while (at != end) {
@@ -54,7 +57,10 @@ IdMap::IdMap(ino_t outside) : same_(user_namespace() == outside) {
 }
 
 ino_t IdMap::user_namespace() {
-    return procfs::namespace_inode(AT_FDCWD, "/proc/thread-self/ns/user", "user");
+    const char* const path = "/proc/thread-self/ns/user";
+    const ino_t inode = procfs::namespace_inode(AT_FDCWD, path, "user");
+    if (inode == 0 && !procfs::is_gone(errno)) fail(std::string("read ") + path);
+    return inode;
 }
 
 void IdMap::to_outside(Ownership& who) const {

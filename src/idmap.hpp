@@ -19,7 +19,8 @@ struct IdRange {
     std::uint64_t inside, outside, count;
 };
 
-/// Every line of such a file; none when it cannot be read.
+/// Every line of such a file; none when there is no such process, or no /proc.
+/// @throws Error when it cannot be read
 std::vector<IdRange> read_id_map(const char* path);
 
 /// Translates between the calling thread's user namespace and that which the caller has come from, the one around it

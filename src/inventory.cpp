@@ -67,6 +67,11 @@ public:
         return !some.empty();
     }
 
+    // Afterwards: whether these were all of them.
+    void check() const {
+        if (entries_.error() != 0) fail(entries_.error(), "list the processes in /proc");
+    }
+
 private:
     std::mutex mutex_;
     procfs::Numbers entries_;
@@ -109,6 +114,7 @@ bool may_be_blocked(int proc, pid_t pid, bool threads) {
     std::snprintf(path.data(), path.size(), "%d", pid);
     if (!threads) return waiters::may_be_blocked(proc, path.data());
     const auto all = procfs::numbers_in(proc, procfs::ProcessPath(pid)("task"));
+    if (errno != 0 && !procfs::is_gone(errno)) return true;
     return std::any_of(all.begin(), all.end(), [&](pid_t thread) {
         std::snprintf(path.data(), path.size(), "%d/task/%d", pid, thread);
         return waiters::may_be_blocked(proc, path.data());
@@ -151,8 +157,11 @@ void look_at(int proc, pid_t pid, const Wanted& wanted, Share& share) {
         share.mount_namespaces.try_emplace(mounts, pid);
     if (!wanted.descriptors) return;
     const Fd folder(::openat(proc, file("fd"), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!folder && !procfs::is_gone(errno)) ++share.unseen;
     if (!folder) return;
-    for (const pid_t fd : procfs::numbers_in(folder.get(), ".")) {
+    const auto open = procfs::numbers_in(folder.get(), ".");
+    if (errno != 0 && !procfs::is_gone(errno)) ++share.unseen;
+    for (const pid_t fd : open) {
         const ino_t inode = procfs::namespace_inode(folder.get(), std::to_string(fd).c_str(), "ipc");
         if (inode != 0) share.holding.emplace_back(inode, pid);
     }
@@ -201,31 +210,35 @@ Contents contents_inside() {
 } // namespace
 
 std::optional<Namespace> open_namespace(const InventoryEntry& entry) {
-    try {
-        for (const auto* pids : {&entry.keepers, &entry.processes}) {
-            for (const pid_t pid : *pids) {
-                Namespace found = Namespace::from_pid(pid);
+    std::optional<Error> lack;
+    const auto try_each = [&](const auto& keys, auto open) -> std::optional<Namespace> {
+        for (const auto& key : keys) {
+            try {
+                Namespace found = open(key);
                 if (found.id() == entry.id) return found;
+            } catch (const Error& error) {
+                // Gone by now, not ours to look at, or a path of another mount namespace, which is something else here;
+                // maybe something else keeps it. But not to have a descriptor left says nothing about it.
+                switch (error.code().value()) {
+                case ENOENT:
+                case ESRCH:
+                case EACCES:
+                case EPERM:
+                case EINVAL: break;
+                default: lack = error;
+                }
             }
         }
-    } catch (const Error&) {
-        // Gone by now, or not ours to look at; maybe something else keeps it.
-    }
-    for (const auto& mount : entry.mounts) {
-        try {
-            Namespace found = Namespace::from_path(mount);
-            if (found.id() == entry.id) return found;
-        } catch (const Error&) {
-            // A path of another mount namespace, which is something else here or nothing.
-        }
-    }
-    // Where only processes were seen, and these are gone, nothing is left to look for.
-    if (entry.mounts.empty() && entry.descriptors.empty()) return std::nullopt;
-    try {
-        return Namespace::from_inode(entry.id.inode);
-    } catch (const Error&) {
         return std::nullopt;
-    }
+    };
+    for (const auto* pids : {&entry.keepers, &entry.processes})
+        if (auto found = try_each(*pids, Namespace::from_pid)) return found;
+    if (auto found = try_each(entry.mounts, Namespace::from_path)) return found;
+    // Where only processes were seen, and these are gone, nothing is left to look for.
+    if (!entry.mounts.empty() || !entry.descriptors.empty())
+        if (auto found = try_each(std::array{entry.id.inode}, Namespace::from_inode)) return found;
+    if (lack) throw Error(*lack);
+    return std::nullopt;
 }
 
 std::optional<Process> describe_process(pid_t pid) { return describe(procfs::open_proc().get(), pid); }
@@ -233,7 +246,7 @@ std::optional<Process> describe_process(pid_t pid) { return describe(procfs::ope
 std::vector<pid_t> processes_inside(const NamespaceId& id) {
     const Fd proc = procfs::open_proc();
     std::vector<pid_t> inside;
-    for (const pid_t pid : procfs::numbers_in(proc.get(), ".")) {
+    for (const pid_t pid : procfs::processes(proc.get())) {
         bool found = false;
         procfs::each_namespace(proc.get(), pid, "ipc",
                                [&](ino_t inode) { return found = inode == id.inode; });
@@ -246,7 +259,10 @@ Inventory Inventory::take(const InventoryOptions& options) {
     const Fd proc = procfs::open_proc();
     Processes processes(proc.get(), cheap_number_of_processes);
     const std::size_t count = processes.count_ahead();
-    if (count == 0) fail("list the processes in /proc");
+    if (count == 0) {
+        processes.check();
+        fail(ENOENT, "list the processes in /proc");
+    }
 
     Inventory inventory;
     using Descriptors = InventoryOptions::Descriptors;
@@ -265,6 +281,7 @@ Inventory Inventory::take(const InventoryOptions& options) {
                         for (const pid_t pid : some) look_at(proc.get(), pid, wanted, shares[thread]);
                     }
                 });
+    processes.check();
 
     struct stat own {};
     const dev_t device = ::fstatat(proc.get(), "self/ns/ipc", &own, 0) == 0 ? own.st_dev : 0;
@@ -283,7 +300,9 @@ Inventory Inventory::take(const InventoryOptions& options) {
         }
     }
     for (const auto& [inode, pid] : mount_namespaces) {
-        for (auto& mount : procfs::namespace_mounts(proc.get(), procfs::ProcessPath(pid)("mountinfo"))) {
+        auto found = procfs::namespace_mounts(proc.get(), procfs::ProcessPath(pid)("mountinfo"));
+        if (errno != 0 && !procfs::is_gone(errno) && errno != EINVAL) ++inventory.unseen;
+        for (auto& mount : found) {
             if (const ino_t ipc = procfs::parse_link(mount.root))
                 mounts.emplace_back(ipc, std::move(mount.point));
         }
@@ -323,10 +342,8 @@ Inventory Inventory::take(const InventoryOptions& options) {
     }
     if (options.contents) {
         for (auto& entry : inventory.entries) {
-            const auto opened = open_namespace(entry);
-            if (!opened) continue;
             try {
-                entry.contents = opened->call(contents_inside);
+                if (const auto opened = open_namespace(entry)) entry.contents = opened->call(contents_inside);
             } catch (const Error&) {
                 // Not ours to enter: the contents stay unknown.
             }

@@ -193,7 +193,8 @@ struct Preparation {
     std::vector<Limit> limits;
     std::string shm_size;
     Fd user, shm, parent;
-    unsigned long flags = 0; // of the namespaces to be made
+    std::optional<Namespace> entered; // that of options.place, for the Child
+    unsigned long flags = 0;          // of the namespaces to be made
     bool with_user = false;
     bool separate = false;
 
@@ -352,7 +353,7 @@ bool is_empty(int folder) {
             if (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0) return false;
         }
     }
-    return true;
+    return length == 0;
 }
 
 } // namespace
@@ -446,16 +447,16 @@ private:
              refusal_hint(number, preparation.asked_for()));
     }
 
-    static Child finish(const Preparation& preparation, pid_t pid, Fd ipc, Fd shm, Fd queues) {
+    static Child finish(Preparation& preparation, pid_t pid, Fd ipc, Fd shm, Fd queues) {
         const Place* place = preparation.options.place;
         if (place == nullptr && !ipc) {
             reap(pid);
             fail(ECANCELED, "start " + escape(preparation.options.arguments[0]),
                  "the new process was killed from outside");
         }
-        if (place != nullptr) ipc.reset(::fcntl(place->ipc.fd(), F_DUPFD_CLOEXEC, 3));
-        Child child =
-            Child::adopt(pid, {}, Namespace::from_fd(std::move(ipc)), std::move(shm), std::move(queues));
+        Child child = Child::adopt(
+            pid, {}, place != nullptr ? std::move(*preparation.entered) : Namespace::from_fd(std::move(ipc)),
+            std::move(shm), std::move(queues));
         child.place_ = place != nullptr;
         return child;
     }
@@ -463,6 +464,8 @@ private:
 
 Child launch(const LaunchOptions& options) {
     Preparation preparation(options, ::getpid());
+    // Before the program runs: what fails now fails in time.
+    if (options.place != nullptr) preparation.entered.emplace(options.place->ipc.duplicate());
     return preparation.separate ? Launcher::separate(preparation) : Launcher::quick(preparation);
 }
 

@@ -365,7 +365,10 @@ Limit Limit::parse(std::string_view text) {
 std::vector<Limit> read_limits() {
     std::vector<Limit> limits;
     for (const auto& key : keys) {
-        if (auto value = read_value(key.path)) limits.push_back({&key, std::move(*value)});
+        if (auto value = read_value(key.path))
+            limits.push_back({&key, std::move(*value)});
+        else if (errno != ENOENT)
+            fail("read the limit " + std::string(key.name));
     }
     return limits;
 }

@@ -8,6 +8,7 @@
 #include "errand.hpp"
 #include "error.hpp"
 #include "procfs.hpp"
+#include "quiet_thread.hpp"
 #include "signals.hpp"
 #include "usermap.hpp"
 
@@ -215,7 +216,7 @@ Namespace Namespace::from_path(const std::filesystem::path& path) {
 
 Namespace Namespace::from_inode(ino_t inode) {
     const Fd proc = procfs::open_proc();
-    const auto pids = procfs::numbers_in(proc.get(), ".");
+    const auto pids = procfs::processes(proc.get());
     std::array<char, 64> path;
     for (const pid_t pid : pids) {
         std::snprintf(path.data(), path.size(), "%d/ns/ipc", pid);
@@ -283,7 +284,7 @@ void Namespace::enter() const {
 void Namespace::run_inside(const std::function<void()>& function) const {
     bool entered = false;
     std::exception_ptr thrown;
-    std::thread worker([&] {
+    std::jthread worker = start_thread([&] {
         try {
             // Who may not enter may be in it already.
             if (::setns(fd_.get(), CLONE_NEWIPC) != 0 && current().id() != id_) return;

@@ -8,6 +8,7 @@
 #include "idmap.hpp"
 #include "parallel.hpp"
 #include "procfs.hpp"
+#include "quiet_thread.hpp"
 
 #include <ipcns/inventory.hpp>
 #include <ipcns/text.hpp>
@@ -46,8 +47,13 @@ void look_at_semaphores(Objects& objects, SemaphoreWaiters waiters) {
         try {
             set.semaphores = read_semaphores(set.record, waiters);
         } catch (const Error& error) {
-            if (error.code().value() != EACCES) return true; // it is gone
-            ++refused;
+            switch (error.code().value()) {
+            case EINVAL:
+            case EIDRM: return true; // it is gone
+            case EACCES: ++refused; break;
+            // The kernel needs memory for a set of many, for one.
+            default: objects.unseen.push_back({Kind::sem, 1, error.what()});
+            }
         }
         return false;
     });
@@ -395,9 +401,16 @@ bool sees_everybody() {
            !procfs::hides_processes(proc.get());
 }
 
+// A process that is gone, is not ours to look at, or has no such folder.
+bool is_no_answer(int number) {
+    return procfs::is_gone(number) || number == EACCES || number == EPERM || number == ENOTDIR ||
+           number == ELOOP;
+}
+
 dev_t device_of(int fd) {
     struct stat about {};
-    return ::fstat(fd, &about) == 0 ? about.st_dev : 0;
+    if (::fstat(fd, &about) != 0) fail("look at a /dev/shm");
+    return about.st_dev;
 }
 
 // Every /dev/shm that is found, and the namespace whose it is: that of the lowest process in the mount namespace, or the
@@ -424,6 +437,7 @@ std::vector<std::pair<NamespaceId, Fd>> shared_folders(const Inventory& inventor
     for (const auto& [mounts, pid] : inventory.mount_namespaces) {
         const std::string path = "/proc/" + std::to_string(pid) + "/ns/ipc";
         const ino_t inode = procfs::namespace_inode(AT_FDCWD, path.c_str());
+        if (inode == 0 && !is_no_answer(errno)) fail("look at " + path);
         const auto entry = std::find_if(inventory.entries.begin(), inventory.entries.end(),
                                         [&](const auto& candidate) { return candidate.id.inode == inode; });
         if (entry != inventory.entries.end()) lowest.emplace_back(pid, entry->id);
@@ -431,7 +445,9 @@ std::vector<std::pair<NamespaceId, Fd>> shared_folders(const Inventory& inventor
     std::sort(lowest.begin(), lowest.end());
     for (const auto& [pid, space] : lowest) {
         const std::string path = "/proc/" + std::to_string(pid) + "/root/dev/shm";
-        add(space, Fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)));
+        Fd folder(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+        if (!folder && !is_no_answer(errno)) fail("open " + path);
+        add(space, std::move(folder));
     }
     return folders;
 }
@@ -452,7 +468,7 @@ const char* word_of(State state) noexcept {
 }
 
 Fd shared_folder(const Place& place) {
-    if (place.shm) return Fd(::fcntl(place.shm.get(), F_DUPFD_CLOEXEC, 3));
+    if (place.shm) return place.shm.duplicate();
     if (place.ipc.id() == Namespace::current().id())
         return Fd(::open("/dev/shm", O_PATH | O_DIRECTORY | O_CLOEXEC));
     return {};
@@ -515,7 +531,7 @@ Everything Everything::look(const LookOptions& options) {
     // Threads of our own go from namespace to namespace, and never come back to ours. What they may not enter, because
     // it takes joining another user namespace, is left for afterwards.
     std::vector<char> done(count, 0);
-    std::thread([&] {
+    start_thread([&] {
         const unsigned threads = threads_for(count, 16);
         std::vector<QueueMounts> mounts;
         for (unsigned i = 0; i < threads; ++i) mounts.emplace_back(QueueMounts::Place::thread);
@@ -527,8 +543,8 @@ Everything Everything::look(const LookOptions& options) {
                 if (!opened || ::setns(opened->fd(), CLONE_NEWIPC) != 0) return;
                 look_inside(objects, options, waiters, &mounts[thread]);
                 done[i] = 1;
-            } catch (const Error&) {
-                // It went away, or is not ours to enter.
+            } catch (const std::exception&) {
+                // It went away, or is not ours to enter; or there is no memory, and then there is none below either.
             }
         });
     }).join();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -19,9 +20,15 @@ inline unsigned threads_for(std::size_t count, std::size_t few) {
 template <class Work>
 void in_parallel(std::size_t count, unsigned threads, Work work) {
     std::vector<std::jthread> workers;
-    for (unsigned i = 1; i < threads; ++i)
-        workers.emplace_back([=, &work] { work(count * i / threads, count * (i + 1) / threads, i); });
-    work(std::size_t{0}, count / threads, 0U);
+    const auto part = [=, &work](unsigned i) { work(count * i / threads, count * (i + 1) / threads, i); };
+    unsigned started = 1;
+    try {
+        for (; started < threads; ++started) workers.emplace_back(part, started);
+    } catch (const std::system_error&) {
+        // No more threads for us: then this one does their parts as well.
+    }
+    part(0);
+    for (; started < threads; ++started) part(started);
 }
 
 /// Runs work(i, thread) for each i of [0, count), on whichever thread is free: for pieces of very different size.

@@ -7,11 +7,11 @@
 #include <ipcns/posix.hpp>
 
 #include "error.hpp"
+#include "folder.hpp"
 #include "mounts.hpp"
 
 #include <ipcns/text.hpp>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <mqueue.h>
@@ -86,11 +86,6 @@ std::string file_of(Kind kind, const std::string& name) {
 
 // ---- Folders -----------------------------------------------------------------------------------------------------
 
-struct Name {
-    std::string text;
-    bool is_folder;
-};
-
 // A folder below @p parent, opened without following a link or crossing into another mount.
 Fd open_folder(int parent, const char* name) {
     struct open_how how {};
@@ -104,20 +99,10 @@ void keep_first(int& first_error) {
 }
 
 // What lies in a folder; nothing and an error when it cannot be read.
-std::vector<Name> names_in(int folder, int& first_error) {
-    std::vector<Name> names;
-    Fd again = open_folder(folder, ".");
-    const std::unique_ptr<DIR, int (*)(DIR*)> dir(again ? ::fdopendir(again.get()) : nullptr, ::closedir);
-    if (!dir) {
-        keep_first(first_error);
-        return names;
-    }
-    (void)again.release(); // closedir() closes it
-    while (const struct dirent* entry = ::readdir(dir.get())) {
-        const std::string text = entry->d_name;
-        if (text != "." && text != "..") names.push_back({text, entry->d_type == DT_DIR});
-    }
-    return names;
+std::vector<FolderEntry> names_in(int folder, int& first_error) {
+    if (auto names = read_folder(folder)) return *std::move(names);
+    keep_first(first_error);
+    return {};
 }
 
 // Removes one file; its bytes are counted when this was its last name.
@@ -156,7 +141,7 @@ bool is_gone(int number) { return number == ENOENT || number == ELOOP; }
 // Errors that say nothing about the file: this process or the system has run out of something.
 bool is_our_lack(int number) { return number == EMFILE || number == ENFILE || number == ENOMEM; }
 
-std::vector<Name> read_names(int folder, const char* what) {
+std::vector<FolderEntry> read_names(int folder, const char* what) {
     int error = 0;
     auto names = names_in(folder, error);
     if (error != 0) fail(error, what);
@@ -313,7 +298,7 @@ void count_below(int parent, const char* name, int depth, SharedFolder& found) {
     int error = 0;
     for (const auto& entry : names_in(folder.get(), error)) {
         struct statx about {};
-        if (!look(folder.get(), entry.text.c_str(), about)) {
+        if (!look(folder.get(), entry.name.c_str(), about)) {
             if (!is_gone(errno)) ++found.unseen;
             continue;
         }
@@ -322,7 +307,7 @@ void count_below(int parent, const char* name, int depth, SharedFolder& found) {
         found.others.bytes += allocated_bytes(about);
         if (!S_ISDIR(about.stx_mode)) continue;
         if (depth < deepest_folder)
-            count_below(folder.get(), entry.text.c_str(), depth + 1, found);
+            count_below(folder.get(), entry.name.c_str(), depth + 1, found);
         else
             ++found.unseen;
     }
@@ -577,13 +562,13 @@ std::optional<bool> told_by_a_listed_queue(int folder) {
     for (const auto& entry : read_names(folder, "list /dev/mqueue")) {
         struct stat before {};
         struct stat after {};
-        if (::fstatat(folder, entry.text.c_str(), &before, AT_SYMLINK_NOFOLLOW) != 0) continue;
-        const std::string name = "/" + entry.text;
+        if (::fstatat(folder, entry.name.c_str(), &before, AT_SYMLINK_NOFOLLOW) != 0) continue;
+        const std::string name = "/" + entry.name;
         Fd queue = open_queue(name, O_RDONLY | O_NONBLOCK);
         if (!queue && errno == EACCES) queue = open_queue(name, O_WRONLY | O_NONBLOCK);
         if (queue) return is_folder_of(folder, queue);
         // There was none of that name in our namespace while there was one in the folder.
-        if (errno == ENOENT && ::fstatat(folder, entry.text.c_str(), &after, AT_SYMLINK_NOFOLLOW) == 0 &&
+        if (errno == ENOENT && ::fstatat(folder, entry.name.c_str(), &after, AT_SYMLINK_NOFOLLOW) == 0 &&
             before.st_ino == after.st_ino)
             return false;
     }
@@ -648,7 +633,7 @@ std::vector<PosixQueueRecord> list_posix_queues(int folder) {
     std::vector<PosixQueueRecord> found;
     if (has_no_entries(folder)) return found;
     for (const auto& entry : read_names(folder, "list the POSIX queues of a namespace"))
-        if (auto record = look_at_queue(folder, entry.text)) found.push_back(std::move(*record));
+        if (auto record = look_at_queue(folder, entry.name)) found.push_back(std::move(*record));
     return found;
 }
 
@@ -662,11 +647,11 @@ SharedFolder list_shared(int folder) {
     SharedFolder found;
     for (const auto& entry : read_names(folder, "list a /dev/shm")) {
         struct statx about {};
-        if (!look(folder, entry.text.c_str(), about)) {
+        if (!look(folder, entry.name.c_str(), about)) {
             if (!is_gone(errno)) ++found.unseen;
             continue;
         }
-        SharedObject object = describe_object(folder, entry.text, about);
+        SharedObject object = describe_object(folder, entry.name, about);
         if (auto* memory = std::get_if<SharedMemoryRecord>(&object)) {
             found.memory.push_back(std::move(*memory));
         } else if (auto* semaphore = std::get_if<NamedSemaphoreRecord>(&object)) {
@@ -675,7 +660,7 @@ SharedFolder list_shared(int folder) {
             ++found.others.files;
             if ((about.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0) continue;
             found.others.bytes += allocated_bytes(about);
-            if (S_ISDIR(about.stx_mode)) count_below(folder, entry.text.c_str(), 1, found);
+            if (S_ISDIR(about.stx_mode)) count_below(folder, entry.name.c_str(), 1, found);
         }
     }
     return found;
@@ -924,7 +909,7 @@ FilesUsage files_usage(int folder) {
     int ignored = 0;
     for (const auto& name : names_in(folder, ignored)) {
         struct stat about {};
-        if (::fstatat(folder, name.text.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
+        if (::fstatat(folder, name.name.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
         ++usage.files;
         usage.bytes += static_cast<std::uint64_t>(about.st_blocks) * 512;
     }
@@ -941,10 +926,10 @@ FilesUsage remove_all_files(int folder) {
         again = false;
         for (const auto& name : names_in(folder, first_error)) {
             if (!name.is_folder) {
-                remove_file(folder, name.text, removed, first_error);
+                remove_file(folder, name.name, removed, first_error);
                 continue;
             }
-            const Fd inner = open_folder(folder, name.text.c_str());
+            const Fd inner = open_folder(folder, name.name.c_str());
             if (!inner) {
                 // Another mount lies on it (EXDEV); it is not ours to empty.
                 if (errno != ENOENT) keep_first(first_error);
@@ -952,15 +937,15 @@ FilesUsage remove_all_files(int folder) {
             }
             for (const auto& below : names_in(inner.get(), first_error)) {
                 if (!below.is_folder) {
-                    remove_file(inner.get(), below.text, removed, first_error);
+                    remove_file(inner.get(), below.name, removed, first_error);
                     continue;
                 }
-                if (move_up(inner.get(), below.text, folder, moved))
+                if (move_up(inner.get(), below.name, folder, moved))
                     again = true;
                 else
                     keep_first(first_error);
             }
-            if (::unlinkat(folder, name.text.c_str(), AT_REMOVEDIR) == 0)
+            if (::unlinkat(folder, name.name.c_str(), AT_REMOVEDIR) == 0)
                 ++removed.files;
             else if (errno != ENOENT)
                 keep_first(first_error);

@@ -62,13 +62,16 @@ const char* ProcessPath::operator()(std::string_view file) noexcept {
 }
 
 Numbers::Numbers(int folder, const char* path)
-    : folder_(::openat(folder, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {}
+    : folder_(::openat(folder, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    if (!folder_) error_ = errno;
+}
 
 bool Numbers::more(std::vector<pid_t>& numbers, std::size_t buffer_size) {
     alignas(Entry) std::array<char, buffer_most> buffer;
     const auto length = folder_ ? ::syscall(SYS_getdents64, folder_.get(), buffer.data(),
                                             std::min(buffer_size, buffer.size()))
                                 : 0;
+    if (length < 0) error_ = errno;
     for (long at = 0; at < length;) {
         const auto* entry = reinterpret_cast<const Entry*>(buffer.data() + at);
         at += entry->d_reclen;
@@ -84,8 +87,17 @@ std::vector<pid_t> numbers_in(int folder, const char* path) {
     std::vector<pid_t> numbers;
     Numbers entries(folder, path);
     while (entries.more(numbers)) {}
+    errno = entries.error();
     return numbers;
 }
+
+std::vector<pid_t> processes(int proc) {
+    auto found = numbers_in(proc, ".");
+    if (errno != 0) fail("list the processes in /proc");
+    return found;
+}
+
+bool is_gone(int number) noexcept { return number == ENOENT || number == ESRCH; }
 
 ino_t parse_link(std::string_view link, std::string_view kind) {
     if (!link.starts_with(kind)) return 0;
@@ -113,20 +125,23 @@ bool each_namespace(int proc, pid_t pid, const char* kind, const std::function<b
                     struct stat* tasks) {
     ProcessPath file(pid);
     const ino_t main = namespace_inode(proc, file(std::string("ns/") + kind));
-    if (main == 0 && errno == EACCES) return false;
+    if (main == 0 && !is_gone(errno)) return false;
     if (main != 0 && visit(main)) return true;
     struct stat about {};
     if (::fstatat(proc, file("task"), &about, 0) != 0) return true;
     if (tasks != nullptr) *tasks = about;
     if (!has_threads(about)) return true;
     std::array<char, 64> path;
-    for (const pid_t thread : numbers_in(proc, file("task"))) {
+    const auto threads = numbers_in(proc, file("task"));
+    const int missed = errno;
+    for (const pid_t thread : threads) {
         if (thread == pid) continue;
         std::snprintf(path.data(), path.size(), "%d/task/%d/ns/%s", pid, thread, kind);
         const ino_t inode = namespace_inode(proc, path.data());
         if (inode != 0 && inode != main && visit(inode)) return true;
     }
-    return true;
+    errno = missed;
+    return missed == 0 || is_gone(missed);
 }
 
 std::optional<std::string> read_file(int proc, const char* path, std::size_t most) {
@@ -159,6 +174,7 @@ std::vector<NamespaceMount> namespace_mounts(int proc, const char* path) {
     std::vector<NamespaceMount> mounts;
     const auto text = read_file(proc, path, std::size_t{1} << 28);
     if (!text) return mounts;
+    errno = 0;
     std::string_view rest = *text;
     while (!rest.empty()) {
         const std::string_view line = rest.substr(0, rest.find('\n'));

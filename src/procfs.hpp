@@ -42,14 +42,24 @@ public:
     /// Adds what one more system call finds. A large buffer takes fewer of them, a small one leaves more for others.
     /// @return false at the end, or when the folder cannot be read
     bool more(std::vector<pid_t>& numbers, std::size_t buffer_size = buffer_most);
+    /// The error that was the end; 0 when there was none.
+    [[nodiscard]] int error() const noexcept { return error_; }
 
 private:
     static constexpr std::size_t buffer_most = 32768;
     Fd folder_;
+    int error_ = 0;
 };
 
-/// All entries of a folder with a number for a name.
+/// All entries of a folder with a number for a name. errno is 0 then, else it says why there may be more: a process that
+/// has ended meanwhile is_gone().
 std::vector<pid_t> numbers_in(int folder, const char* path);
+
+/// The processes in /proc. @throws Error when they cannot be listed
+std::vector<pid_t> processes(int proc);
+
+/// Whether the errno of a look into /proc/PID means that there is no such process any more.
+bool is_gone(int number) noexcept;
 
 /// The number in the link PATH ("ipc:[4026531839]") below @p proc, or 0 with errno set. @p kind: only if it is of this
 /// kind; for a descriptor, since pipes and sockets read much like namespaces.
@@ -61,7 +71,7 @@ bool has_threads(const struct stat& tasks);
 /// Calls @p visit with the namespace number of every thread of @p pid until it returns true, the main thread
 /// first.
 /// @param tasks set to what stat(2) says of its folder "task", when all went well: its effective user, and its threads
-/// @return false with errno EACCES when the process may not be looked at
+/// @return false with errno, EACCES for one, when the process or all of its threads could not be looked at
 bool each_namespace(int proc, pid_t pid, const char* kind, const std::function<bool(ino_t)>& visit,
                     struct stat* tasks = nullptr);
 
@@ -78,7 +88,8 @@ struct NamespaceMount {
     std::string point; ///< where, seen from that process's root
 };
 
-/// The nsfs mounts in PATH ("self/mountinfo", "1234/mountinfo") below @p proc.
+/// The nsfs mounts in PATH ("self/mountinfo", "1234/mountinfo") below @p proc. errno is 0 then, else it says why they are
+/// not known; EINVAL for a process that is about to end.
 std::vector<NamespaceMount> namespace_mounts(int proc, const char* path);
 
 /// "ipc:[4026532177]" to 4026532177; 0 when it is anything else.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread beside those of the program that uses the library.
+// Threads beside those of the program that uses the library. What std::thread throws says neither what was being done nor
+// what to do about it.
 #pragma once
 
+#include "error.hpp"
 #include "signals.hpp"
 
 #include <optional>
@@ -21,6 +23,17 @@ std::optional<std::thread> quiet_thread(Work work) {
         return std::thread(std::move(work));
     } catch (const std::system_error&) {
         return std::nullopt;
+    }
+}
+
+/// Starts one that is joined when what is returned goes.
+/// @throws Error EAGAIN when there are as many as are allowed
+template <class Work>
+std::jthread start_thread(Work work) {
+    try {
+        return std::jthread(std::move(work));
+    } catch (const std::system_error& error) {
+        fail(error.code().value(), "start a thread", "ulimit -u, or pids.max of the cgroup, allows no more");
     }
 }
 

@@ -11,6 +11,7 @@
 #include "containers.hpp"
 #include "errand.hpp"
 #include "error.hpp"
+#include "folder.hpp"
 #include "keeper.hpp"
 #include "mounts.hpp"
 #include "procfs.hpp"
@@ -20,7 +21,6 @@
 #include <ipcns/inventory.hpp>
 #include <ipcns/text.hpp>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/nsfs.h>
 #include <linux/openat2.h>
@@ -31,6 +31,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -64,16 +65,10 @@ Fd open_registry(const Registry& registry) {
     return {};
 }
 
-std::vector<std::string> entries_of(int folder) {
-    std::vector<std::string> names;
-    Fd again(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!again) return names;
-    const std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(again.get()), ::closedir);
-    if (!dir) return names;
-    (void)again.release(); // closedir() closes it
-    while (const struct dirent* entry = ::readdir(dir.get())) names.emplace_back(entry->d_name);
-    std::sort(names.begin(), names.end());
-    return names;
+std::vector<FolderEntry> entries_of(int folder) {
+    auto entries = read_folder(folder);
+    if (!entries) fail("read the folder of the names");
+    return *std::move(entries);
 }
 
 bool is_hidden(std::string_view name) { return name.starts_with(".new-") || name.starts_with(".old-"); }
@@ -154,10 +149,11 @@ void dispose(int registry, const std::string& name) {
         // Without the folder nobody would find the keeper again; the next command tries once more.
         if (!end_keeper(folder.get())) return;
         for (const char* part : {"ipc", "shm", "mqueue"}) unmount_all(folder.get(), part);
-        for (const auto& entry : entries_of(folder.get())) {
-            if (entry == "." || entry == "..") continue;
-            if (::unlinkat(folder.get(), entry.c_str(), 0) != 0)
-                ::unlinkat(folder.get(), entry.c_str(), AT_REMOVEDIR);
+        const auto entries = read_folder(folder.get());
+        if (!entries) return;
+        for (const auto& entry : *entries) {
+            if (::unlinkat(folder.get(), entry.name.c_str(), 0) != 0)
+                ::unlinkat(folder.get(), entry.name.c_str(), AT_REMOVEDIR);
         }
     }
     ::unlinkat(registry, name.c_str(), AT_REMOVEDIR);
@@ -170,10 +166,13 @@ Fd make_file(int folder, const char* name, mode_t mode) {
 }
 
 Fd make_folder(int parent, const char* name, mode_t mode) {
-    if (::mkdirat(parent, name, mode) != 0) fail(std::string("make the folder ") + name);
+    const std::string what = std::string("make the folder ") + name;
+    if (::mkdirat(parent, name, mode) != 0) fail(what);
     Fd folder = open_folder_at(parent, name);
-    if (!folder || ::fchmod(folder.get(), mode) != 0) fail(std::string("make the folder ") + name);
-    return folder;
+    if (folder && ::fchmod(folder.get(), mode) == 0) return folder;
+    const int number = errno;
+    (void)::unlinkat(parent, name, AT_REMOVEDIR);
+    fail(number, what);
 }
 
 void put(int mount, int folder, const char* name) {
@@ -361,7 +360,8 @@ bool is_being_disposed(int folder, const std::string& name) {
 
 // Clears up after the dead. Call it under the lock.
 void sweep(const Registry& registry, int folder) {
-    for (const auto& name : entries_of(folder)) {
+    for (const auto& entry : entries_of(folder)) {
+        const std::string& name = entry.name;
         if (is_hidden(name)) {
             if (!is_being_disposed(folder, name)) dispose(folder, name);
             continue;
@@ -461,7 +461,7 @@ MountedParts new_parts(const CreateOptions& options) {
 
 // Those of a namespace that somebody else made.
 MountedParts parts_of(const Place& place) {
-    MountedParts parts{Namespace::from_fd(Fd(::fcntl(place.ipc.fd(), F_DUPFD_CLOEXEC, 3))), {}, {}};
+    MountedParts parts{place.ipc.duplicate(), {}, {}};
     parts.ipc.call([&] { parts.queues = mount_queues(); });
     if (!place.shm) return parts;
     errand("start a helper process", 0, [&] {
@@ -521,10 +521,12 @@ void appear(int folder, const std::string& hidden, const std::string& name, cons
         fail(what);
 }
 
-// Tells a keeper that its name has appeared.
-void stay(const StartedKeeper& keeper, const std::string& what) {
-    if (keeper.channel && ::write(keeper.channel.get(), "g", 1) != 1)
-        fail(ECANCELED, what, "its keeper process was killed");
+// Tells a keeper that its name has appeared. A name without one does not stay.
+void stay(const StartedKeeper& keeper, int folder, const std::string& name, const std::string& what) {
+    // Who is not there any more must not end us by a signal.
+    if (!keeper.channel || ::send(keeper.channel.get(), "g", 1, MSG_NOSIGNAL) == 1) return;
+    dispose(folder, name);
+    fail(ECANCELED, what, "its keeper process was killed");
 }
 
 // The end of a name.
@@ -646,7 +648,7 @@ Fd Registry::add(std::string_view name, const CreateOptions& options, const Plac
         put_mounts(own.get(), attached != nullptr ? parts_of(*attached) : new_parts(options));
     appear(folder.get(), hidden, wanted, what);
     undo.dismiss();
-    stay(keeper, what);
+    stay(keeper, folder.get(), wanted, what);
     return lease;
 }
 
@@ -758,8 +760,8 @@ Registry::Draft Registry::draft(std::string_view name, const CreateOptions& opti
     make_free(*this, folder, parts->name, parts->what);
     if (holding_ == Holding::mounts) {
         parts->mounted = new_parts(options);
-        parts->place.ipc = Namespace::from_fd(Fd(::fcntl(parts->mounted->ipc.fd(), F_DUPFD_CLOEXEC, 3)));
-        parts->place.shm = Fd(::fcntl(parts->mounted->shm.get(), F_DUPFD_CLOEXEC, 3));
+        parts->place.ipc = parts->mounted->ipc.duplicate();
+        parts->place.shm = parts->mounted->shm.duplicate();
         return Draft(std::move(parts));
     }
     const std::string hidden = random_name(".draft-");
@@ -793,7 +795,7 @@ void Registry::Draft::publish() {
     if (!own || ::unlinkat(own.get(), "lease", 0) != 0) fail(parts.what);
     appear(folder, parts.hidden, parts.name, parts.what);
     parts.hidden.clear();
-    stay(parts.keeper, parts.what);
+    stay(parts.keeper, folder, parts.name, parts.what);
 }
 
 namespace {
@@ -805,8 +807,10 @@ std::string hint_for_missing(std::string_view name) {
         // Nobody types the name of a job, and who makes one looks first whether it is there: that is to take no time.
         const Fd folder = is_job_name(name) ? Fd() : open_registry(registry);
         if (!folder) continue;
-        for (auto& one : entries_of(folder.get())) {
-            if (is_name(one)) names.push_back(std::move(one));
+        const auto entries = read_folder(folder.get());
+        if (!entries) continue; // what there is none of is the answer
+        for (const auto& one : *entries) {
+            if (is_name(one.name)) names.push_back(one.name);
         }
     }
     const auto is_same_letter = [](char a, char b) {
@@ -845,7 +849,8 @@ std::vector<RegisteredName> Registry::list() const {
     std::vector<RegisteredName> names;
     const Fd folder = open_registry(*this);
     if (!folder) return names;
-    for (const auto& name : entries_of(folder.get())) {
+    for (const auto& entry : entries_of(folder.get())) {
+        const std::string& name = entry.name;
         if (!is_name(name) && !is_job_name(name)) continue;
         const auto opened = open_name(*this, folder.get(), name);
         struct stat about {};
@@ -916,7 +921,8 @@ std::string describe(const Leftovers& left) {
 bool has_own_shm(const Place& place) {
     struct stat own {};
     struct stat host {};
-    if (!place.shm || ::fstat(place.shm.get(), &own) != 0) return false;
+    if (!place.shm) return false;
+    if (::fstat(place.shm.get(), &own) != 0) fail("look at the /dev/shm of a namespace");
     return ::stat("/proc/1/root/dev/shm", &host) != 0 || own.st_dev != host.st_dev ||
            own.st_ino != host.st_ino;
 }

@@ -10,6 +10,7 @@
 #include "error.hpp"
 #include "flow.hpp"
 #include "idmap.hpp"
+#include "quiet_thread.hpp"
 #include "random.hpp"
 #include "rebuild.hpp"
 #include "tarball.hpp"
@@ -485,7 +486,7 @@ CloneReport clone_once(const Place& place, const Registry& registry, const std::
     std::unique_ptr<Capture> capture;
     std::exception_ptr thrown;
     {
-        std::jthread filler([&] {
+        std::jthread filler = start_thread([&] {
             try {
                 draft.place().ipc.call([&] { ferry.run(); });
             } catch (...) {

@@ -67,14 +67,17 @@ std::uint64_t page_size() noexcept { return static_cast<std::uint64_t>(::sysconf
 template <class IdAt, class Remove>
 std::size_t remove_each(int highest, int& first_error, IdAt id_at, Remove remove) {
     std::size_t removed = 0;
+    // An index that is not in use, or an object that has gone meanwhile, or a kernel without any: that is no error.
+    const auto keep_first = [&] {
+        if (errno != EINVAL && errno != EIDRM && errno != ENOSYS && first_error == 0) first_error = errno;
+    };
+    if (highest < 0) keep_first();
     for (int index = 0; index <= highest; ++index) {
         const int id = id_at(index);
-        if (id < 0) continue; // an index that is not in use
-        if (remove(id) == 0) {
+        if (id >= 0 && remove(id) == 0)
             ++removed;
-        } else if (errno != EINVAL && errno != EIDRM && first_error == 0) {
-            first_error = errno;
-        }
+        else
+            keep_first();
     }
     return removed;
 }
@@ -252,44 +255,53 @@ bool is_gone(int number) noexcept { return number == EINVAL || number == EIDRM; 
 
 // ---- Looking ----
 
-// Adds what is at the indexes from first to before last.
+// Adds what is at the indexes from first to before last. Returns 0, or why the kernel does not say what is at one.
 template <class Objects>
-void list_part(int first, int last, std::vector<typename Objects::Record>& records) {
+int list_part(int first, int last, std::vector<typename Objects::Record>& records) {
     typename Objects::About about;
+    int refused = 0;
     for (int index = first; index < last; ++index) {
         const int id = Objects::look(index, about);
-        if (id >= 0) records.push_back(Objects::record(id, about));
+        if (id >= 0)
+            records.push_back(Objects::record(id, about));
+        else if (!is_gone(errno))
+            refused = errno; // a security module's policy, say
     }
+    return refused;
 }
 
 template <class Objects>
 std::vector<typename Objects::Record> list() {
     std::size_t count = 0;
     const int highest = Objects::information(count);
-    if (highest < 0) fail(std::string("list the ") + Objects::noun + "s");
+    const std::string what = std::string("list the ") + Objects::noun + "s";
+    if (highest < 0) fail(what);
     std::vector<typename Objects::Record> records;
     records.reserve(count);
+    // Who gets a list takes it for all there is.
+    const auto whole = [&](int refused) {
+        if (refused != 0) fail(refused, what);
+        return std::move(records);
+    };
     // Half a microsecond an object is a millisecond for some thousand: then a second thread, which begins in our namespace,
     // takes half of them.
     constexpr int few = 2000;
-    if (highest < few || on_errand() || std::thread::hardware_concurrency() < 2) {
-        list_part<Objects>(0, highest + 1, records);
-        return records;
-    }
+    if (highest < few || on_errand() || std::thread::hardware_concurrency() < 2)
+        return whole(list_part<Objects>(0, highest + 1, records));
+    int refused_rest = 0;
     std::vector<typename Objects::Record> rest;
     rest.reserve(static_cast<std::size_t>(highest) / 2 + 2);
     std::jthread other;
     try {
-        other = std::jthread([&] { list_part<Objects>(highest / 2, highest + 1, rest); });
+        other = std::jthread([&] { refused_rest = list_part<Objects>(highest / 2, highest + 1, rest); });
     } catch (const std::system_error&) {
         // No more threads for us.
-        list_part<Objects>(0, highest + 1, records);
-        return records;
+        return whole(list_part<Objects>(0, highest + 1, records));
     }
-    list_part<Objects>(0, highest / 2, records);
+    const int refused = list_part<Objects>(0, highest / 2, records);
     other.join();
     records.insert(records.end(), rest.begin(), rest.end());
-    return records;
+    return whole(refused != 0 ? refused : refused_rest);
 }
 
 template <class Objects>
@@ -500,15 +512,19 @@ bool remove_same_object(const typename Objects::Record& record) {
 
 SysvUsage sysv_usage() {
     SysvUsage usage;
+    const auto is_known = [](int answer) {
+        if (answer < 0 && errno != ENOSYS) fail("count the System V objects");
+        return answer >= 0;
+    };
     struct shm_info shm {};
-    if (shm_information(shm) >= 0) {
+    if (is_known(shm_information(shm))) {
         usage.segments = static_cast<std::size_t>(shm.used_ids);
         usage.segment_bytes = static_cast<std::uint64_t>(shm.shm_tot) * page_size();
     }
     struct msginfo msg {};
-    if (msg_information(msg) >= 0) usage.queues = static_cast<std::size_t>(msg.msgpool);
+    if (is_known(msg_information(msg))) usage.queues = static_cast<std::size_t>(msg.msgpool);
     struct seminfo sem {};
-    if (sem_information(sem) >= 0) {
+    if (is_known(sem_information(sem))) {
         usage.semaphore_sets = static_cast<std::size_t>(sem.semusz);
         usage.semaphores = static_cast<std::size_t>(sem.semaem);
     }

@@ -10,6 +10,7 @@
 #include "waiters.hpp"
 
 #include "procfs.hpp"
+#include "quiet_thread.hpp"
 
 #include <ipcns/fd.hpp>
 
@@ -402,7 +403,7 @@ std::map<unsigned, std::chrono::system_clock::duration> processor_clocks(
     bool done = false;
     std::atomic<bool> enough = false;
     std::atomic<pid_t> visitor_id = 0;
-    std::jthread visitor([&] {
+    std::jthread visitor = start_thread([&] {
         visitor_id = ::gettid();
         for (const unsigned processor : processors) {
             if (enough) break;

@@ -75,6 +75,7 @@ struct IPCNS_API Inventory {
 };
 
 /// Opens the namespace of an entry, by whatever keeps it alive; nothing when that is gone or may not be looked at.
+/// @throws Error when that cannot be told: EMFILE, ENOMEM
 [[nodiscard]] IPCNS_API std::optional<Namespace> open_namespace(const InventoryEntry& entry);
 
 /// The processes that have a thread in the namespace @p id, in ascending order, without what the caller may

@@ -54,6 +54,7 @@ struct IPCNS_API Limit {
 
 /// The limits of the calling thread's namespace. Keys that this kernel does not have are left out. Needs no
 /// privilege; one file of /proc/sys for each key.
+/// @throws Error when the kernel has one and it cannot be read
 [[nodiscard]] IPCNS_API std::vector<Limit> read_limits();
 
 /// One limit beside what it began with and how much of it is used up.

@@ -73,6 +73,10 @@ public:
     /// @throws Error EINVAL when it is not one; the descriptor is closed then.
     [[nodiscard]] static Namespace from_fd(Fd fd);
 
+    /// Another object for the same namespace, with a descriptor of its own.
+    /// @throws Error EMFILE when the process has too many open.
+    [[nodiscard]] Namespace duplicate() const { return {fd_.duplicate(), id_}; }
+
     /// Finds a namespace by its inode number, as `ls -l /proc/PID/ns/ipc` prints it, among the processes,
     /// threads, mounts and descriptors that the caller may see. Cost grows with the number of processes.
     /// @throws Error ENOENT when none of them has it.

@@ -46,6 +46,7 @@ struct IPCNS_API SysvUsage {
 
 /// Counts by msgctl(MSG_INFO), semctl(SEM_INFO) and shmctl(SHM_INFO), in the calling thread's namespace; needs no privilege.
 /// In a kernel without System V objects all is 0.
+/// @throws Error when the kernel does not say (a security module's policy)
 [[nodiscard]] IPCNS_API SysvUsage sysv_usage();
 
 /// Removes every message queue, semaphore set and segment (IPC_RMID). The memory of a segment that nobody has
