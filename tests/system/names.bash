@@ -7,6 +7,7 @@
 # shellcheck disable=SC2154 # status, output, stderr are bats'; work, noted, names_file and pids_file are common.bash's
 
 programs=$IPCNS_BUILD/tests/bin
+private_options=()
 
 need_program() { # NAME...
     local program
@@ -19,6 +20,7 @@ need_names() { is_root || need_userns; }
 
 # Calls a function of the test where root has a /run of its own, so that it can delete --all and look for every trace.
 # An ordinary user's registry is the test's alone anyway. The function runs with errexit, and says where it stopped.
+# What else of root's is private: private_options=(options of unshare).
 in_private_run() { # FUNCTION [ARGUMENT...]
     local enter=() body
     declare -f >"$work/functions"
@@ -33,7 +35,7 @@ in_private_run() { # FUNCTION [ARGUMENT...]
         fi
         shift
         "$@"'
-    if is_root; then enter=(unshare --mount --propagation private); fi
+    if is_root; then enter=(unshare --mount --propagation private "${private_options[@]}"); fi
     export work noted names_file pids_file programs BATS_TEST_TMPDIR
     "${enter[@]}" bash -c "$body" - "$work/functions" "$@" 3>&-
 }

@@ -60,7 +60,7 @@ killed_at_each_call() { # one|all EVERY create|delete
     local from=/run/ipcns
     is_root || from=$XDG_RUNTIME_DIR
     if [[ $command == delete ]]; then ipcns create x; fi
-    total=$("$programs/kill_at" "$how" "$from" 0 "$IPCNS" "$command" x)
+    total=$("$programs/at_call" "$how" "$from" 0 "$IPCNS" "$command" x)
     total=${total#none of }
     ((total > 10)) || complain "only $total system calls were counted"
     swept x
@@ -69,7 +69,7 @@ killed_at_each_call() { # one|all EVERY create|delete
             ipcns create x
             ipcns exec x -- sh -c ': >/dev/shm/f'
         fi
-        said=$("$programs/kill_at" "$how" "$from" "$n" "$IPCNS" "$command" x 2>&1) || complain "kill_at: $said"
+        said=$("$programs/at_call" "$how" "$from" "$n" "$IPCNS" "$command" x 2>&1) || complain "at_call: $said"
         {
             whole_or_nothing x && swept x
         } || complain "after $command was killed at system call $said"
@@ -77,19 +77,19 @@ killed_at_each_call() { # one|all EVERY create|delete
 }
 
 @test "create that is killed at any system call leaves a whole name or none" {
-    need_program kill_at
+    need_program at_call
     run in_private_run killed_at_each_call one 1 create
     expect_status 0
 }
 
 @test "create that is killed at any system call with all that it has started leaves a whole name or none" {
-    need_program kill_at
+    need_program at_call
     run in_private_run killed_at_each_call all 3 create
     expect_status 0
 }
 
 @test "delete that is killed at any system call leaves a whole name or none" {
-    need_program kill_at
+    need_program at_call
     run in_private_run killed_at_each_call one 1 delete
     expect_status 0
 }
@@ -101,16 +101,16 @@ deleted_under_exec() {
     export HOOK='"$IPCNS" delete x >/dev/null 2>&1'
     # What exec does itself, until the shell begins.
     ipcns create x
-    total=$("$programs/kill_at" hook "$from" 0 "$IPCNS" exec x -- /bin/true)
+    total=$("$programs/at_call" hook "$from" 0 "$IPCNS" exec x -- /bin/true)
     total=${total#none of }
     ((total > 10))
     for ((n = 1; n <= total; ++n)); do
         if [[ ! -e $(registry)/x ]]; then ipcns create x; fi
         status=0
         # shellcheck disable=SC2016 # for the inner shell
-        found=$("$programs/kill_at" hook "$from" "$n" "$IPCNS" exec x -- sh -c '
+        found=$("$programs/at_call" hook "$from" "$n" "$IPCNS" exec x -- sh -c '
             readlink /proc/self/ns/ipc; [ ! -e "$1" ] || echo "and the /dev/shm of the host"' - "$marker" 2>&1) || status=$?
-        # The last line is kill_at's own.
+        # The last line is at_call's own.
         found=${found%$'\n'*}
         [[ $found =~ ^ipc:\[[0-9]+\]$ && $found != "$(host_ns)" ]] ||
             [[ $found == "ipcns: find the namespace x: "* ]] ||
@@ -120,7 +120,7 @@ deleted_under_exec() {
 }
 
 @test "a name that is deleted at any system call of exec is entered whole or not at all" {
-    need_program kill_at
+    need_program at_call
     run in_private_run deleted_under_exec
     expect_status 0
 }

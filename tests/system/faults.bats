@@ -1,0 +1,369 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# A kernel that refuses: each command runs again and again, and each time another one of its system calls is not made and
+# fails, with an error for which the manual has no special meaning, and with one for want of memory or descriptors. A command may
+# then do without, or fail. If it fails it says so, in our words, and has changed nothing. If it does not, it has done all of
+# what it does otherwise, and printed the same, or says what is missing. It does not crash, and leaves nothing behind.
+#   IPCNS_TEST_EVERY=N   of those commands that make hundreds of calls every Nth (1: each; by default some)
+
+# shellcheck disable=SC2034,SC2154 # names.bash reads private_options; status and output are bats'
+# shellcheck disable=SC2317 # functions that in_private_run calls
+
+load common
+load names
+
+setup() {
+    common_setup
+    need_names
+    need_program at_call
+    mark_host_shm
+    export marker
+    # Few processes: a command that looks through all of them would make thousands of calls.
+    private_options=(--pid --fork --mount-proc)
+    every=${IPCNS_TEST_EVERY:-4}
+    is_root || every=${IPCNS_TEST_EVERY:-29}
+    export every
+}
+
+teardown() { names_teardown; }
+
+# Numbers of errors.
+EIO=5 ENOMEM=12
+
+complain() {
+    printf '%s\n' "$*"
+    return 1
+}
+
+# Calls BEFORE, runs the command with one of its system calls failing, looks at what it said, and calls AFTER with its exit
+# status: for every EVERYth call. Goes on after what is wrong, and tells all of it. FROM: see at_call; "registry" is that.
+fails_at_each_call() { # ERRNO EVERY FROM BEFORE AFTER COMMAND...
+    local error=$1 every=$2 from=$3 before=$4 after=$5 total n status wrong=0 where usual=0
+    shift 5
+    if [[ $from == registry ]]; then from=$(dirname "$(registry)"); fi
+    "$before"
+    "$programs/at_call" "fail=$error" "$from" 0 "$@" >usual 2>usual.said || usual=$?
+    total=$(tail -n 1 usual) total=${total#none of }
+    sed -i '$d' usual
+    ((total > 10)) || complain "only $total system calls were counted"
+    "$after" "$usual" || complain "it does not even work when nothing fails: $(cat usual.said)"
+    for ((n = 1 + error % every; n <= total; n += every)); do
+        "$before"
+        status=0
+        timeout 20 "$programs/at_call" "fail=$error" "$from" "$n" "$@" >printed 2>said || status=$?
+        where=$(tail -n 1 printed)
+        sed -i '$d' printed
+        {
+            well_behaved "$status" "$usual" && "$after" "$status"
+        } >complaint 2>&1 || {
+            printf 'at system call %s, error %s: exit status %s, it said: %s\n%s\n' "${where:-$n}" "$error" "$status" \
+                "$(head -c 600 said)" "$(head -c 2000 complaint)"
+            wrong=$((wrong + 1))
+        }
+    done
+    printf '%s: %s calls failed with %s, one after the other\n' "$*" "$total" "$error"
+    ((wrong == 0))
+}
+
+well_behaved() { # STATUS USUAL
+    if (($1 >= 124 && $1 != 125 && $1 != 126)); then complain 'killed, or took too long' || return; fi
+    if grep -qE '^(terminate called|free\(\)|double free|malloc)' said; then complain 'it crashed' || return; fi
+    if (($1 == $2)); then
+        [[ -s said ]] || grep -qE '"why"|"(unseen_processes|not_entered)": [1-9]' printed || # as JSON says it
+            diff <(the_same usual) <(the_same printed) || complain 'that is what it printed, without a word'
+    else
+        grep -q '^ipcns: ' said || complain 'it does not say why it failed'
+    fi
+}
+
+# What differs from one time to the next is left out: numbers of objects and processes, times. A state that could not be
+# found out is ?, which says so, and a user whose name could not be a number.
+the_same() { sed -E 's/"(resident|swapped|name|command|owner|group|creator|creator_group)": .*/"\1"/; s/[0-9]+/N/g; s/ +/ /g; s/ (orphan|\?) / STATE /; s/ ('"$(id -un)"') / N /; s/( [-NKMG.%]+)+( \[\.+\])?( -| \/dev\/shm$)?/ U/g; s/"(orphan|unknown)"/STATE/' "$1"; } # FILE
+
+nothing() { :; }
+
+# What could not be taken away the next command takes away.
+swept() {
+    ipcns create sweeper && ipcns delete sweeper && registry_is_clean
+}
+
+# --- names -----------------------------------------------------------------------------------------------------
+
+no_name() { if [[ -e $(registry)/x ]]; then ipcns delete x; fi; }
+
+# Everything in it is its own.
+whole() { # NAME
+    local found
+    # shellcheck disable=SC2016 # for the inner shell
+    found=$(ipcns exec "$1" -- sh -c '[ ! -e "$1" ] || echo "it has the /dev/shm of the host"' - "$marker" 2>&1) ||
+        complain "exec $1: $found" || return
+    [[ -z $found ]] || complain "$found"
+}
+
+after_create() { # STATUS
+    if (($1 == 0)); then
+        whole x
+    else
+        registry_is_clean || return
+        is_root || wait_until 10 no_keeper x || complain 'a keeper of x is left'
+    fi
+}
+
+create() { # ERRNO
+    fails_at_each_call "$1" 1 registry no_name after_create "$IPCNS" create x
+    no_name
+}
+
+@test "create of which a system call fails makes a whole name or none" {
+    run in_private_run create "$EIO"
+    expect_status 0
+    run in_private_run create "$ENOMEM"
+    expect_status 0
+}
+
+# With an object of each kind.
+full_name() {
+    if [[ -e $(registry)/x ]]; then
+        if (($(objects) == 3)); then return; fi
+        ipcns clear x --yes >/dev/null
+    else
+        ipcns create x
+    fi
+    {
+        ipcns make x msg 7
+        ipcns make x shm 7 --size 64K
+        ipcns make x sem 7 --count 3 --value 1,2,3
+        ipcns make x mq /q
+        ipcns make x pshm /f --size 5000
+        ipcns make x psem /s
+    } >made
+}
+
+after_delete() { # STATUS
+    if (($1 == 0)); then
+        swept || return
+        is_root || wait_until 10 no_keeper x || complain 'a keeper of x is left'
+    elif [[ -e $(registry)/x ]]; then
+        whole x
+    fi
+}
+
+delete() { # ERRNO
+    fails_at_each_call "$1" 1 registry full_name after_delete "$IPCNS" delete x
+    no_name
+    registry_is_clean
+}
+
+@test "delete of which a system call fails leaves a name that works or none" {
+    run in_private_run delete "$EIO"
+    expect_status 0
+    run in_private_run delete "$ENOMEM"
+    expect_status 0
+}
+
+# --- programs --------------------------------------------------------------------------------------------------
+
+run_it() { # ERRNO
+    fails_at_each_call "$1" 1 '' nothing registry_is_clean "$IPCNS" run -- /bin/sh -c 'echo it runs'
+    fails_at_each_call "$1" 1 '' nothing registry_is_clean "$IPCNS" run --limit shmmni=9 --strict -- /bin/sh -c 'echo it runs'
+}
+
+@test "run of which a system call fails starts the program inside or not at all" {
+    run in_private_run run_it "$EIO"
+    expect_status 0
+    run in_private_run run_it "$ENOMEM"
+    expect_status 0
+}
+
+exec_it() { # ERRNO
+    fails_at_each_call "$1" 1 registry full_name nothing "$IPCNS" exec x -- /bin/sh -c 'echo >&2; cat /proc/sysvipc/shm | wc -l; ls /dev/shm'
+    no_name
+}
+
+@test "exec of which a system call fails starts the program inside or not at all" {
+    run in_private_run exec_it "$EIO"
+    expect_status 0
+    run in_private_run exec_it "$ENOMEM"
+    expect_status 0
+}
+
+# --- objects ---------------------------------------------------------------------------------------------------
+
+show_it() { # ERRNO
+    fails_at_each_call "$1" "$every" registry full_name nothing "$IPCNS" show x
+    fails_at_each_call "$1" "$every" registry full_name nothing "$IPCNS" show x --json --holders
+    fails_at_each_call "$1" "$every" registry full_name nothing "$IPCNS" show x --summary
+    fails_at_each_call "$1" 1 registry full_name nothing "$IPCNS" limits x
+    fails_at_each_call "$1" "$every" registry full_name nothing "$IPCNS" diff x x
+    fails_at_each_call "$1" 1 registry full_name nothing "$IPCNS" peek x shm:0
+    no_name
+}
+
+@test "what show, limits, diff and peek can not find out they say" {
+    run in_private_run show_it "$EIO"
+    expect_status 0
+    run in_private_run show_it "$ENOMEM"
+    expect_status 0
+}
+
+look_everywhere() { # ERRNO
+    fails_at_each_call "$1" "$every" registry full_name nothing "$IPCNS" show --all --json
+    fails_at_each_call "$1" "$every" registry full_name nothing "$IPCNS" list --json
+    no_name
+}
+
+# What other tests have in /dev/shm comes and goes.
+# bats test_tags=serial
+@test "what list and show --all can not find out they say" {
+    run in_private_run look_everywhere "$EIO"
+    expect_status 0
+    run in_private_run look_everywhere "$ENOMEM"
+    expect_status 0
+}
+
+cleared_or_not() { # STATUS
+    local count
+    count=$(objects)
+    # What it could not look at it has said.
+    if (($1 == 0)); then ((count == 0)) || [[ -s said ]] || complain "it is not empty: $count"; fi
+}
+
+remove_objects() { # ERRNO
+    fails_at_each_call "$1" 1 registry full_name cleared_or_not "$IPCNS" remove x --all --yes
+    no_name
+    fails_at_each_call "$1" 1 registry full_name cleared_or_not "$IPCNS" clear x --yes
+    no_name
+}
+
+@test "remove and clear of which a system call fails say what is left" {
+    run in_private_run remove_objects "$EIO"
+    expect_status 0
+}
+
+empty_name() {
+    if [[ ! -e $(registry)/x ]]; then ipcns create x; fi
+    ipcns clear x --yes >/dev/null
+}
+
+objects() { ipcns show x --ipcs | grep -c '^0x' || true; } # of System V
+
+made_or_not() { # STATUS
+    local count
+    count=$(objects)
+    (($1 == 0 ? count == 1 : count == 0)) || complain "with exit status $1 there are $count"
+}
+
+make() { # ERRNO
+    fails_at_each_call "$1" 1 registry empty_name made_or_not "$IPCNS" make x sem 9 --count 3 --value 1,2,3 --exclusive
+    fails_at_each_call "$1" 1 registry empty_name made_or_not "$IPCNS" make x shm 9 --size 1M --exclusive
+    no_name
+}
+
+@test "make of which a system call fails makes an object or none" {
+    run in_private_run make "$EIO"
+    expect_status 0
+    run in_private_run make "$ENOMEM"
+    expect_status 0
+}
+
+usual_limits() {
+    if [[ ! -e $(registry)/x ]]; then ipcns create x; fi
+    ipcns limits x shmmni=100 msgmnb=5000 sem='100 200 30 40'
+}
+all_or_none() { # STATUS
+    local found
+    found=$(ipcns limits x --json | jq -c '[.. | objects | select(.value?) | .value]')
+    if (($1 == 0)); then
+        [[ $found == *101* && $found == *5001* && $found == *101*201*31*41* ]] || complain "set: $found"
+    else
+        [[ $found == *'100'* && $found == *5000* && $found == *100*200*30*40* ]] || complain "not as before: $found"
+    fi
+}
+
+set_limits() { # ERRNO
+    fails_at_each_call "$1" 1 registry usual_limits all_or_none \
+        "$IPCNS" limits x shmmni=101 msgmnb=5001 'sem=101 201 31 41'
+    no_name
+}
+
+@test "limits of which a system call fails sets all or none" {
+    run in_private_run set_limits "$EIO"
+    expect_status 0
+}
+
+# --- snapshots -------------------------------------------------------------------------------------------------
+
+no_file() {
+    full_name
+    rm -f saved
+    if [[ -e $(registry)/y ]]; then ipcns delete y; fi
+}
+
+saved_or_not() { # STATUS
+    local found
+    if (($1 == 0)); then
+        ipcns restore saved y || complain 'what was saved can not be restored' || return
+        found=$(ipcns diff x y 2>&1) || grep -q 'not saved$' said || complain "what was saved differs: $found" || return
+    else
+        [[ ! -e saved ]] || complain 'it failed, and left a file' || return
+    fi
+    found=$(find . -name '.*' -type f)
+    [[ -z $found ]] || complain "left: $found"
+}
+
+save() { # ERRNO
+    fails_at_each_call "$1" "$every" registry no_file saved_or_not "$IPCNS" save x saved
+    no_name
+    if [[ -e $(registry)/y ]]; then ipcns delete y; fi
+}
+
+@test "save of which a system call fails leaves a whole snapshot or none, and the namespace as it was" {
+    run in_private_run save "$EIO"
+    expect_status 0
+    run in_private_run save "$ENOMEM"
+    expect_status 0
+}
+
+no_copy() {
+    full_name
+    if [[ ! -e saved ]]; then ipcns save x saved; fi
+    if [[ -e $(registry)/y ]]; then ipcns delete y; fi
+}
+
+copied_or_not() { # STATUS
+    local found
+    if (($1 == 0)); then
+        found=$(ipcns diff x y 2>&1) || grep -q 'not saved$' said || complain "what was restored differs: $found" || return
+    else
+        [[ ! -e $(registry)/y ]] || complain 'it failed, and left a name' || return
+    fi
+}
+
+restore() { # ERRNO
+    fails_at_each_call "$1" "$every" registry no_copy copied_or_not "$IPCNS" restore saved y
+    no_name
+    if [[ -e $(registry)/y ]]; then ipcns delete y; fi
+    registry_is_clean
+}
+
+clone_it() { # ERRNO
+    fails_at_each_call "$1" "$every" registry no_copy copied_or_not "$IPCNS" clone x y
+    no_name
+    if [[ -e $(registry)/y ]]; then ipcns delete y; fi
+    registry_is_clean
+}
+
+@test "clone of which a system call fails makes the whole namespace or none" {
+    run in_private_run clone_it "$EIO"
+    expect_status 0
+    run in_private_run clone_it "$ENOMEM"
+    expect_status 0
+}
+
+@test "restore of which a system call fails makes the whole namespace or none" {
+    run in_private_run restore "$EIO"
+    expect_status 0
+    run in_private_run restore "$ENOMEM"
+    expect_status 0
+}
