@@ -30,7 +30,13 @@ void complain(std::string_view message, std::string_view hint) {
     write_text(STDERR_FILENO, text);
 }
 
-void complain(const Error& error) { complain(error.what(), error.hint()); }
+void complain(const Error& error) {
+    std::string_view text = error.what();
+    // What the kernel's words for a file that makes no sense are would send readers to look for a message in a queue.
+    constexpr std::string_view misleading = ": Bad message";
+    if (error.code().value() == EBADMSG && text.ends_with(misleading)) text.remove_suffix(misleading.size());
+    complain(text, error.hint());
+}
 
 std::string describe_processes(const std::vector<pid_t>& pids) {
     constexpr std::size_t most = 10;

@@ -3,12 +3,15 @@
 #include "progress.hpp"
 #include "snapshots.hpp"
 
+#include <ipcns/registry.hpp>
 #include <ipcns/text.hpp>
 
 #include <fmt/core.h>
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <csignal>
 #include <memory>
@@ -25,6 +28,23 @@ struct Options {
     bool verbose = false;
 };
 
+// The two words are easily swapped: every copying command of the system has its source first, and some tools their file.
+Place place_of(const Options& options) {
+    const Target target = Target::parse(options.target);
+    try {
+        return resolve(target);
+    } catch (const Error& error) {
+        if (error.code().value() != ENOENT && error.code().value() != EINVAL) throw;
+        const auto names = Registry::of_caller().list();
+        if (std::none_of(names.begin(), names.end(),
+                         [&](const auto& one) { return one.name == options.file; }))
+            throw;
+        throw UsageError(
+            fmt::format("{} is no namespace, but {} is one", escape(options.target), options.file),
+            fmt::format("ipcns save {} {}", options.file, escape(options.target)));
+    }
+}
+
 void save(const Options& options) {
     SaveOptions how = options.words.options();
     if (!options.zstd.empty()) {
@@ -39,7 +59,7 @@ void save(const Options& options) {
     if (to_output && ::isatty(STDOUT_FILENO) == 1)
         throw UsageError("a snapshot is nothing for a terminal",
                          "give a file, or a pipe: ipcns save db - | ...");
-    const Place place = resolve(Target::parse(options.target));
+    const Place place = place_of(options);
     // A reader that goes is an error with a message, and no signal.
     (void)std::signal(SIGPIPE, SIG_IGN);
     SaveReport report;

@@ -240,6 +240,26 @@ fails() { # STATUS MESSAGE HINT WORDS...
     ipcns delete "$name"
 }
 
+@test "save with its two words swapped says how it goes, and writes nothing" {
+    need_namespaces
+    name=$(unique_name)
+    ipcns create "$name"
+    fails 2 "saved.ipcns is no namespace, but $name is one" "ipcns save $name saved.ipcns" save saved.ipcns "$name"
+    : >is-there
+    fails 2 "./is-there is no namespace, but $name is one" "ipcns save $name ./is-there" save ./is-there "$name"
+    [[ ! -e $name && ! -e saved.ipcns ]]
+    # Otherwise it says what it says of every target.
+    fails 1 'find the namespace nosuch: No such file or directory' 'ipcns list' save nosuch saved.ipcns
+    ipcns delete "$name"
+}
+
+@test "a file that is no snapshot is called that, without a word of messages" {
+    need_namespaces
+    echo 'not a snapshot' >letter
+    fails 1 'read the snapshot: it is no tar file' 'the file is damaged, or was made by something else' restore letter
+    [[ $stderr != *message* ]]
+}
+
 @test "every help that says what a TARGET is knows containers" {
     for command in $(ipcns --help | sed -n '/^Commands/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
         run ipcns help "$command"
