@@ -226,6 +226,51 @@ queue_of() { # NAME KEY TEXT...
     [[ $(ipcns exec "$a" -- ipcs -q | awk '/^0x/ {print $6}' | paste -sd ,) == 3,2 ]]
 }
 
+@test "how many messages, of which type and how long, and how many a queue takes" {
+    two_namespaces
+    need perl
+    # shellcheck disable=SC2016 # for perl
+    typed='my $id = msgget(0x40, 01600) // die "msgget: $!";
+        while (@ARGV) { my $type = shift; msgsnd($id, pack("l! a*", $type, shift), 0) or die "msgsnd: $!" }'
+    ipcns make "$a" msg 0x40 >/dev/null
+    ipcns make "$b" msg 0x40 --limit 9000 >/dev/null
+    ipcns exec "$a" -- perl -e "$typed" 1 one 2 two 3 three
+    ipcns exec "$b" -- perl -e "$typed" 1 one 5 two 3 thr
+    ipcns make "$a" msg 0x50 >/dev/null
+    ipcns exec "$a" -- perl -e "${typed//0x40/0x50}" 1 more
+    ipcns make "$b" msg 0x50 >/dev/null
+    ipcns make "$a" mq /q --size 10 >/dev/null
+    ipcns make "$b" mq /q --size 20 >/dev/null
+    ipcns make "$a" sem 0x60 --count 2 >/dev/null
+    ipcns make "$b" sem 0x60 --count 3 >/dev/null
+    diff_of 3 'msg:0x40 different limit 16384 9000
+msg:0x40 different bytes 11 9
+msg:0x40 different message 1 type 2 5
+msg:0x50 different messages 1 0
+msg:0x50 different bytes 4 0
+sem:0x60 different semaphores 2 3
+mq:/q different message size 10 20' "$a" "$b"
+    ipcns diff "$a" "$b" --json >json || [[ $? == 3 ]]
+    [[ $(jq -r '[.results[].field] | join(" ")' json) == \
+        'limit bytes message_type messages bytes semaphores message_size' ]]
+    # With the same number of bytes in all, one message longer and one shorter.
+    ipcns make "$a" msg 0x70 >/dev/null
+    ipcns make "$b" msg 0x70 >/dev/null
+    ipcns exec "$a" -- perl -e "${typed//0x40/0x70}" 1 one 1 three
+    ipcns exec "$b" -- perl -e "${typed//0x40/0x70}" 1 oneXX 1 thr
+    run --separate-stderr ipcns diff -n "$a" "$b" --kind msg
+    [[ $(sed -E 's/ +/ /g; s/ $//' <<<"$output") == *$'\nmsg:0x70 different message 0 length 3 5' ]]
+}
+
+@test "a segment that is locked, and one that is not" {
+    two_namespaces
+    ipcns make "$a" shm 0x10 --size 4K --lock >/dev/null || skip 'no segment may be locked here (RLIMIT_MEMLOCK)'
+    ipcns make "$b" shm 0x10 --size 4K >/dev/null
+    diff_of 3 'shm:0x10 different locked yes no' "$a" "$b"
+    ipcns diff "$a" "$b" --json >json || [[ $? == 3 ]]
+    jq -e '.results[0] | .field == "locked" and .a == true and .b == false' json
+}
+
 # Segments of 256 MiB with a byte at either end, and what they take.
 @test "large and sparse segments take no memory by being compared" {
     two_namespaces

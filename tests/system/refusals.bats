@@ -432,3 +432,42 @@ ipcns: make: '2' is one argument too many
 ipcns: save: FILE is missing
 " ]] || { printf '%s' "$said"; return 1; }
 }
+
+# --- POSIX queues without a folder -----------------------------------------------------------------------------------
+
+# bats test_tags=root
+@test "POSIX queues that nobody may mount can still be made and removed by their names" {
+    need_names
+    somebody_else
+    run --separate-stderr unshare --mount --ipc --propagation private bash -c '
+        set -e
+        umount -l /dev/mqueue 2>/dev/null || true
+        ipcns=$1 other=$2 group=$3
+        as() { setpriv --reuid "$other" --regid "$group" --clear-groups --inh-caps=-all -- "$@"; }
+        refused() { # MESSAGE OBJECT
+            local said status=0
+            said=$("${who[@]}" "$ipcns" remove self "$2" 2>&1) || status=$?
+            [[ $status == 1 && $said == *"$1"* ]] || { echo "$status: $said"; exit 1; }
+        }
+        who=(as)
+        as "$ipcns" make self mq /mine
+        as "$ipcns" remove self mq:/mine
+        refused "there is no such object" mq:/mine
+        "$ipcns" make self mq /of-root --mode 644
+        "$ipcns" make self mq /hidden --mode 600
+        refused "takes its owner, or root" mq:/of-root
+        refused "Permission denied" mq:/hidden
+        as "$ipcns" make self mq /write-only --mode 200
+        as "$ipcns" remove self mq:/write-only
+        mkdir -p "$4"
+        mount -t mqueue none "$4"
+        ls "$4"
+    ' - "$open/bin/ipcns" "$other" "$(id -g "$other")" "$work/queues" 3>&-
+    expect_status 0
+    expect_output 'mq:/mine
+mq:/of-root
+mq:/hidden
+mq:/write-only
+hidden
+of-root'
+}
