@@ -388,6 +388,30 @@ expect_good() {
 }
 
 # bats test_tags=seconds:240
+@test "where the file system has no files without a name: whole or not there all the same" {
+    need strace
+    fill
+    mkdir out
+    # What is opened by way of a descriptor of the folder is the file without a name.
+    # shellcheck disable=SC2054 # commas of strace
+    without=(strace -f -q -o trace -P "$PWD/out" -e trace=openat,renameat -e inject=openat:error=EOPNOTSUPP:when=1)
+    "${without[@]}" "$IPCNS" save "$db" out/saved 3>&-
+    grep -q 'O_TMPFILE.*EOPNOTSUPP.*INJECTED' trace
+    [[ $(ls -A out) == saved ]]
+    ipcns restore --check out/saved >/dev/null
+    before=$(sha256sum out/saved)
+    # Over one that is there, and when it comes to nothing: what was there stays.
+    ipcns make "$db" shm 0x77 --size 8K >/dev/null
+    "${without[@]}" "$IPCNS" save "$db" out/saved 3>&-
+    [[ $(sha256sum out/saved) != "$before" && $(ls -A out) == saved ]]
+    before=$(sha256sum out/saved)
+    run "${without[@]}" -e inject=renameat:error=EIO "$IPCNS" save "$db" out/saved 3>&-
+    expect_status 1
+    expect_in_output 'Input/output error'
+    [[ $(sha256sum out/saved) == "$before" && $(ls -A out) == saved ]]
+    ipcns delete "$db"
+}
+
 @test "saved while all six kinds are worked on, and gone on with: nobody notices, nothing is lost, doubled or out of order" {
     start_busy
     for ((i = 0; i < ${IPCNS_SAVES:-8}; ++i)); do
