@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <memory>
 
@@ -118,10 +119,15 @@ NewObject wanted(const Options& options) {
     return object;
 }
 
-// Nobody has been told what it is called, and one without a key would never be found.
-void take_back(const Place& place, const ObjectName& name) {
-    const auto found = find_objects(place, {&name, 1});
-    if (found[0].record) (void)remove_objects(place, {&*found[0].record, 1});
+// Nobody has been told what it is called, and one without a key would never be found. True when it is gone.
+bool take_back(const Place& place, const ObjectName& name) {
+    try {
+        const auto found = find_objects(place, {&name, 1});
+        if (!found[0].record) return !found[0].error;
+        return remove_objects(place, {&*found[0].record, 1})[0].outcome != Removal::Outcome::failed;
+    } catch (const Error&) {
+        return false;
+    }
 }
 
 void make(const Options& options) {
@@ -129,6 +135,8 @@ void make(const Options& options) {
     const Target target = parse_target(options.target);
     const bool file = object.kind == Kind::psem || object.kind == Kind::pshm;
     const Place place = file ? resolve(target) : Place{resolve_namespace(target), {}, {}, {}, {}};
+    // A reader that goes away is an error like others, and no signal.
+    (void)std::signal(SIGPIPE, SIG_IGN);
     const MadeObject result = make_object(place, object);
     const ObjectName& name = result.object;
     if (options.json) {
@@ -144,8 +152,9 @@ void make(const Options& options) {
     }
     if (std::fflush(stdout) != 0) {
         const int number = errno;
-        if (result.made) take_back(place, name);
-        throw Error(number, "write to standard output");
+        const bool left = result.made && !take_back(place, name);
+        throw Error(number, "write to standard output",
+                    left ? escape(name.text()) + " was made, and could not be removed again" : "");
     }
     if (!options.verbose) return;
     fmt::print(stderr, "ipcns: {} {}\n", escape(name.text()),

@@ -32,9 +32,13 @@ void complain(std::string_view message, std::string_view hint) {
 
 void complain(const Error& error) {
     std::string_view text = error.what();
-    // What the kernel's words for a file that makes no sense are would send readers to look for a message in a queue.
+    // The kernel's words for a damaged file would send readers to look for a message in a queue. They go where there are
+    // better ones.
     constexpr std::string_view misleading = ": Bad message";
-    if (error.code().value() == EBADMSG && text.ends_with(misleading)) text.remove_suffix(misleading.size());
+    if (error.code().value() == EBADMSG && text.ends_with(misleading)) {
+        const auto rest = text.substr(0, text.size() - misleading.size());
+        if (rest.find(": ") != std::string_view::npos) text = rest;
+    }
     complain(text, error.hint());
 }
 

@@ -2,6 +2,7 @@
 // ipcns save: a namespace into a file.
 #include "progress.hpp"
 #include "snapshots.hpp"
+#include "tool.hpp"
 
 #include <ipcns/registry.hpp>
 #include <ipcns/text.hpp>
@@ -28,6 +29,15 @@ struct Options {
     bool verbose = false;
 };
 
+bool is_a_name(const std::string& word) {
+    try {
+        const auto names = visible_names();
+        return std::any_of(names.begin(), names.end(), [&](const auto& one) { return one.name == word; });
+    } catch (const Error&) {
+        return false; // there is another error to be told of
+    }
+}
+
 // The two words are easily swapped: every copying command of the system has its source first, and some tools their file.
 Place place_of(const Options& options) {
     const Target target = Target::parse(options.target);
@@ -35,10 +45,7 @@ Place place_of(const Options& options) {
         return resolve(target);
     } catch (const Error& error) {
         if (error.code().value() != ENOENT && error.code().value() != EINVAL) throw;
-        const auto names = Registry::of_caller().list();
-        if (std::none_of(names.begin(), names.end(),
-                         [&](const auto& one) { return one.name == options.file; }))
-            throw;
+        if (!is_a_name(options.file)) throw;
         throw UsageError(
             fmt::format("{} is no namespace, but {} is one", escape(options.target), options.file),
             fmt::format("ipcns save {} {}", options.file, escape(options.target)));

@@ -836,8 +836,7 @@ void show_all(Options& options, const Wanted& wanted) {
     for (const auto& objects : everything.namespaces)
         say_what_is_missing(objects, fmt::format("namespace {}: ", objects.ns.inode));
     if (everything.not_entered != 0)
-        fmt::print(stderr, "ipcns: {} may not be entered by you\n",
-                   plural(everything.not_entered, "namespace"));
+        fmt::print(stderr, "ipcns: {} could not be entered\n", plural(everything.not_entered, "namespace"));
     say_unseen_processes(unseen, hidden);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ipcns show --summary: objects and bytes of each kind beside the limits, with a bar, so that what is nearly full is seen at
 // once.
+#include "message.hpp"
 #include "show.hpp"
 
 #include <ipcns/limits.hpp>
@@ -37,11 +38,17 @@ std::string bar(double part) {
 std::vector<Line> measure(const Place& place, Kinds kinds) {
     std::vector<LimitUse> limits;
     SysvUsage sysv;
-    std::uint64_t message_bytes = 0;
+    std::optional<std::uint64_t> message_bytes;
     place.ipc.call([&] {
         limits = read_limit_use();
         sysv = sysv_usage();
-        for (const auto& queue : list_queues()) message_bytes += queue.bytes;
+        try {
+            std::uint64_t bytes = 0;
+            for (const auto& queue : list_queues()) bytes += queue.bytes;
+            message_bytes = bytes;
+        } catch (const Error&) {
+            // Not known, then.
+        }
     });
     const auto find = [&](std::string_view name) -> LimitUse {
         for (const auto& limit : limits) {
@@ -73,6 +80,8 @@ std::vector<Line> measure(const Place& place, Kinds kinds) {
     const Fd folder = shared_folder(place);
     std::optional<SharedFolder> files;
     if (folder) files = list_shared(folder.get());
+    if (files && files->unseen != 0)
+        complain(fmt::format("{} in /dev/shm could not be looked at", files->unseen));
     using Count = std::optional<std::uint64_t>;
     add({Kind::psem, "semaphores", files ? Count(files->semaphores.size()) : Count(), {}, nullptr, false});
     add({Kind::pshm, "objects", files ? Count(files->memory.size()) : Count(), {}, nullptr, false});

@@ -141,9 +141,7 @@ public:
         if (!inside && !with_limits) return;
         call([&] {
             foreign_ = IdMap::user_namespace() != user_namespace_;
-            for (const auto& limit : read_limits()) {
-                if (std::string_view(limit.key->name) == "shm_rmid_forced") forced_ = limit.value != "0";
-            }
+            forced_ = removes_unattached();
             if (with_limits) limits = read_limit_use();
         });
     }
@@ -403,7 +401,7 @@ bool was_seen(Kind kind, const Objects& a, const Objects& b, Comparison& result)
         for (const auto& unseen : objects->unseen) {
             if (unseen.kind != kind) continue;
             // Objects that are only partly seen say so themselves, but for files in folders, which are no objects.
-            if (unseen.count != 0) continue;
+            if (unseen.count != 0 && !unseen.unlisted) continue;
             seen = false;
             result.unclear_kinds.push_back({kind, unseen.why});
             break;

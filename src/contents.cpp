@@ -12,6 +12,7 @@
 #include "contents.hpp"
 
 #include "error.hpp"
+#include "procfs.hpp"
 
 #include <ipcns/limits.hpp>
 
@@ -252,13 +253,14 @@ std::unique_ptr<Contents> contents_here(const SegmentRecord& segment,
     }
 }
 
+bool removes_unattached() {
+    const auto value = procfs::read_start(AT_FDCWD, "/proc/sys/kernel/shm_rmid_forced");
+    if (!value && errno != ENOENT) fail("read the limit shm_rmid_forced");
+    return value && !value->starts_with('0');
+}
+
 std::unique_ptr<Contents> contents_of(const Namespace& ipc, const SegmentRecord& segment) {
-    const bool forced = ipc.call([] {
-        const auto limits = read_limits();
-        return std::any_of(limits.begin(), limits.end(), [](const Limit& limit) {
-            return std::string_view(limit.key->name) == "shm_rmid_forced" && limit.value != "0";
-        });
-    });
+    const bool forced = ipc.call(removes_unattached);
     return contents_of(ipc, segment, maps::segment_file_systems(), forced);
 }
 

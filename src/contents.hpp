@@ -34,4 +34,8 @@ struct ByteDifference {
 /// @throws Unreadable
 std::optional<ByteDifference> first_difference(Contents& a, Contents& b);
 
+/// Whether the limit shm_rmid_forced of the calling thread's namespace has segments removed that nobody has attached.
+/// @throws Error when it cannot be read
+bool removes_unattached();
+
 } // namespace ipcns

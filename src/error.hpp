@@ -10,4 +10,9 @@ namespace ipcns {
 [[noreturn]] void fail(const std::string& what, std::string hint = {});
 [[noreturn]] void fail(int number, const std::string& what, std::string hint = {});
 
+/// Whether an errno says nothing about the thing that was looked at: this process or the system has run out of something.
+inline bool is_our_lack(int number) noexcept {
+    return number == EMFILE || number == ENFILE || number == ENOMEM;
+}
+
 } // namespace ipcns

@@ -91,7 +91,6 @@ struct Share {
 
 using Path = std::array<char, 64>;
 
-// What has vanished holds nothing. Any other failure hides something, be it for want of rights or of descriptors.
 // Which file is behind PATH, a link to a descriptor. No file server is asked: one that is gone would answer never.
 std::optional<FileId> file_behind(int folder, const char* path) {
     struct statx about {};
@@ -159,7 +158,10 @@ private:
     // The main thread has ended and others go on: one of these shows what they share.
     bool find_living() {
         if (!many_) return false;
-        for (const pid_t thread : procfs::numbers_in(process_.get(), "task")) {
+        const auto threads = procfs::numbers_in(process_.get(), "task");
+        // Whom it could not look at hides something, be it for want of rights or of descriptors.
+        if (errno != 0) unseen_ = !procfs::is_gone(errno);
+        for (const pid_t thread : threads) {
             Path path;
             std::snprintf(path.data(), path.size(), "task/%d", thread);
             Fd folder(::openat(process_.get(), path.data(), O_PATH | O_DIRECTORY | O_CLOEXEC));

@@ -380,17 +380,22 @@ std::optional<double> LimitUse::percent() const noexcept {
 }
 
 std::vector<LimitUse> read_limit_use() {
-    const SysvUsage sysv = sysv_usage();
+    std::optional<SysvUsage> sysv;
+    try {
+        sysv = sysv_usage();
+    } catch (const Error&) {
+        // The limits are known all the same.
+    }
     const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
     std::vector<LimitUse> all;
     const auto add = [&](const LimitKey& key, std::string_view text) {
         LimitUse use{&key, number_in(key, text), {}};
         const std::string_view name = key.name;
-        if (name == "msgmni") use.used = sysv.queues;
-        if (name == "semmns") use.used = sysv.semaphores;
-        if (name == "semmni") use.used = sysv.semaphore_sets;
-        if (name == "shmall") use.used = sysv.segment_bytes / page;
-        if (name == "shmmni") use.used = sysv.segments;
+        if (sysv && name == "msgmni") use.used = sysv->queues;
+        if (sysv && name == "semmns") use.used = sysv->semaphores;
+        if (sysv && name == "semmni") use.used = sysv->semaphore_sets;
+        if (sysv && name == "shmall") use.used = sysv->segment_bytes / page;
+        if (sysv && name == "shmmni") use.used = sysv->segments;
         if (name == "queues_max") use.used = count_posix_queues();
         all.push_back(use);
     };

@@ -43,6 +43,7 @@ Fd open_link(int proc, const char* path) { return Fd(::openat(proc, path, O_RDON
 // Opens PATH below folder if it is the namespace that is looked for.
 std::optional<Namespace> open_if(int folder, const char* path, ino_t inode) {
     Fd fd = open_link(folder, path);
+    if (!fd && is_our_lack(errno)) fail(std::string("open /proc/") + path);
     struct stat about {};
     if (!fd || ::fstat(fd.get(), &about) != 0 || about.st_ino != inode) return std::nullopt;
     try {
@@ -233,7 +234,9 @@ Namespace Namespace::from_inode(ino_t inode) {
     for (const pid_t pid : pids) {
         for (const char* folder : {"task", "fd"}) {
             std::snprintf(path.data(), path.size(), "%d/%s", pid, folder);
-            for (const pid_t entry : procfs::numbers_in(proc.get(), path.data())) {
+            const auto entries = procfs::numbers_in(proc.get(), path.data());
+            if (is_our_lack(errno)) fail(std::string("look into /proc/") + path.data());
+            for (const pid_t entry : entries) {
                 std::snprintf(path.data(), path.size(), folder[0] == 't' ? "%d/task/%d/ns/ipc" : "%d/fd/%d",
                               pid, entry);
                 if (procfs::namespace_inode(proc.get(), path.data(), "ipc") != inode) continue;

@@ -9,6 +9,7 @@
 #include "parallel.hpp"
 #include "procfs.hpp"
 #include "quiet_thread.hpp"
+#include "sysv.hpp"
 
 #include <ipcns/inventory.hpp>
 #include <ipcns/text.hpp>
@@ -43,6 +44,8 @@ void fill(std::vector<Item>& items, std::vector<Record> records) {
 
 void look_at_semaphores(Objects& objects, SemaphoreWaiters waiters) {
     std::size_t refused = 0;
+    std::size_t unread = 0;
+    std::string why;
     std::erase_if(objects.sem, [&](SeenSet& set) {
         try {
             set.semaphores = read_semaphores(set.record, waiters);
@@ -52,13 +55,14 @@ void look_at_semaphores(Objects& objects, SemaphoreWaiters waiters) {
             case EIDRM: return true; // it is gone
             case EACCES: ++refused; break;
             // The kernel needs memory for a set of many, for one.
-            default: objects.unseen.push_back({Kind::sem, 1, error.what()});
+            default: ++unread; why = error.what();
             }
         }
         return false;
     });
     if (refused != 0)
         objects.unseen.push_back({Kind::sem, refused, "only who may read a set learns its values"});
+    if (unread != 0) objects.unseen.push_back({Kind::sem, unread, why});
 }
 
 void look_at_queues(Objects& objects, QueueMounts* mounts) {
@@ -106,10 +110,19 @@ void look_inside(Objects& objects, const LookOptions& options,
             objects.unseen.push_back({kind, 0, error.what()});
         }
     };
-    guard(Kind::msg, [&] { fill(objects.msg, list_queues()); });
-    guard(Kind::sem, [&] { fill(objects.sem, list_semaphore_sets()); });
-    guard(Kind::shm, [&] {
-        fill(objects.shm, list_segments(options.memory ? SegmentMemory::read : SegmentMemory::skip));
+    const auto guard_list = [&](Kind kind, auto& items, auto list) {
+        guard(kind, [&] {
+            Undescribed rest;
+            fill(items, list(rest));
+            if (rest.count != 0)
+                objects.unseen.push_back(
+                    {kind, rest.count, std::generic_category().message(rest.error), true});
+        });
+    };
+    guard_list(Kind::msg, objects.msg, [](Undescribed& rest) { return list_queues(rest); });
+    guard_list(Kind::sem, objects.sem, [](Undescribed& rest) { return list_semaphore_sets(rest); });
+    guard_list(Kind::shm, objects.shm, [&](Undescribed& rest) {
+        return list_segments(options.memory ? SegmentMemory::read : SegmentMemory::skip, rest);
     });
     if (options.semaphores || options.states) guard(Kind::sem, [&] { look_at_semaphores(objects, waiters); });
     guard(Kind::mq, [&] { look_at_queues(objects, mounts); });
@@ -118,8 +131,8 @@ void look_inside(Objects& objects, const LookOptions& options,
 // The same for one who may have joined another user namespace to get there.
 void look_from(ino_t user_namespace, Objects& objects, const LookOptions& options,
                SemaphoreWaiters waiters = SemaphoreWaiters::read) {
+    const IdMap ids(user_namespace); // first: without it nobody's number would be right
     look_inside(objects, options, waiters);
-    const IdMap ids(user_namespace);
     for (auto& seen : objects.msg) ids.to_outside(seen.record.who);
     for (auto& seen : objects.sem) ids.to_outside(seen.record.who);
     for (auto& seen : objects.shm) ids.to_outside(seen.record.who);
@@ -130,14 +143,18 @@ bool wants_files(const LookOptions& options) {
     return options.kinds.has(Kind::psem) || options.kinds.has(Kind::pshm);
 }
 
+void no_files(Objects& objects, const LookOptions& options, const std::string& why) {
+    for (const Kind kind : {Kind::psem, Kind::pshm}) {
+        if (options.kinds.has(kind)) objects.unseen.push_back({kind, 0, why});
+    }
+}
+
 void look_at_files(Objects& objects, const LookOptions& options, int folder) {
     SharedFolder found;
     try {
         found = list_shared(folder);
     } catch (const Error& error) {
-        for (const Kind kind : {Kind::psem, Kind::pshm}) {
-            if (options.kinds.has(kind)) objects.unseen.push_back({kind, 0, error.what()});
-        }
+        no_files(objects, options, error.what());
         return;
     }
     if (options.kinds.has(Kind::psem)) {
@@ -407,20 +424,24 @@ bool is_no_answer(int number) {
            number == ELOOP;
 }
 
-dev_t device_of(int fd) {
-    struct stat about {};
-    if (::fstat(fd, &about) != 0) fail("look at a /dev/shm");
-    return about.st_dev;
-}
+// A /dev/shm, or why there may be one that could not be opened.
+struct FolderOf {
+    NamespaceId space;
+    Fd folder;
+    int error;
+};
 
 // Every /dev/shm that is found, and the namespace whose it is: that of the lowest process in the mount namespace, or the
 // one whose name it is registered under.
-std::vector<std::pair<NamespaceId, Fd>> shared_folders(const Inventory& inventory) {
-    std::vector<std::pair<NamespaceId, Fd>> folders;
+std::vector<FolderOf> shared_folders(const Inventory& inventory) {
+    std::vector<FolderOf> folders;
     std::set<dev_t> known;
     const auto add = [&](const NamespaceId& space, Fd folder) {
-        if (folder && known.insert(device_of(folder.get())).second)
-            folders.emplace_back(space, std::move(folder));
+        struct stat about {};
+        if (folder && ::fstat(folder.get(), &about) != 0)
+            folders.push_back({space, {}, errno});
+        else if (folder && known.insert(about.st_dev).second)
+            folders.push_back({space, std::move(folder), 0});
     };
     for (const Registry& registry : {Registry::of_caller(), Registry::of_system()}) {
         for (const auto& name : registry.list()) {
@@ -446,7 +467,7 @@ std::vector<std::pair<NamespaceId, Fd>> shared_folders(const Inventory& inventor
     for (const auto& [pid, space] : lowest) {
         const std::string path = "/proc/" + std::to_string(pid) + "/root/dev/shm";
         Fd folder(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-        if (!folder && !is_no_answer(errno)) fail("open " + path);
+        if (!folder && !is_no_answer(errno)) folders.push_back({space, {}, errno});
         add(space, std::move(folder));
     }
     return folders;
@@ -483,9 +504,13 @@ bool may_be_unmapped(uid_t id) noexcept {
     }();
     if (id != overflow) return false;
     static const bool everybody_has_a_name = [] {
-        std::uint64_t count = 0;
-        for (const auto& range : read_id_map("/proc/self/uid_map")) count += range.count;
-        return count >= 0xFFFFFFFF;
+        try {
+            std::uint64_t count = 0;
+            for (const auto& range : read_id_map("/proc/self/uid_map")) count += range.count;
+            return count >= 0xFFFFFFFF;
+        } catch (const std::exception&) {
+            return false; // that cannot be told
+        }
     }();
     return !everybody_has_a_name;
 }
@@ -499,15 +524,10 @@ Objects look(const Place& place, const LookOptions& options) {
         call_in(place.ipc, [&] { look_from(user_namespace, objects, options); });
     if (wants_files(options)) {
         const Fd folder = shared_folder(place);
-        if (folder) {
+        if (folder)
             look_at_files(objects, options, folder.get());
-        } else {
-            for (const Kind kind : {Kind::psem, Kind::pshm}) {
-                if (options.kinds.has(kind))
-                    objects.unseen.push_back(
-                        {kind, 0, "which /dev/shm belongs to this namespace is not known"});
-            }
-        }
+        else
+            no_files(objects, options, "which /dev/shm belongs to this namespace is not known");
     }
     find_states({&objects}, options);
     return objects;
@@ -554,23 +574,25 @@ Everything Everything::look(const LookOptions& options) {
         objects = {};
         objects.ns = inventory.entries[i].id;
         try {
-            if (const auto opened = open_namespace(inventory.entries[i])) {
+            if (const auto opened = open_namespace(inventory.entries[i]))
                 opened->call([&] { look_from(user_namespace, objects, options, waiters); });
-                done[i] = 1;
-            }
         } catch (const Error&) {
+            objects = {};
+            objects.ns = inventory.entries[i].id;
             ++everything.not_entered;
         }
     }
 
     if (wants_files(options)) {
-        for (const auto& [space, folder] : shared_folders(inventory)) {
+        for (const auto& [space, folder, error] : shared_folders(inventory)) {
             const auto found = std::lower_bound(
                 everything.namespaces.begin(), everything.namespaces.end(), space,
                 [](const Objects& objects, const NamespaceId& id) { return objects.ns < id; });
             if (found == everything.namespaces.end() || found->ns != space) continue;
-            look_at_files(*found, options, folder.get());
-            done[static_cast<std::size_t>(found - everything.namespaces.begin())] = 1;
+            if (folder)
+                look_at_files(*found, options, folder.get());
+            else
+                no_files(*found, options, "its /dev/shm: " + std::generic_category().message(error));
         }
     }
     std::vector<Objects*> all;

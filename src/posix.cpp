@@ -138,9 +138,6 @@ bool look(int folder, const char* name, struct statx& about) {
 // Errors that mean: it is not there (any more), or a link is in its place now.
 bool is_gone(int number) { return number == ENOENT || number == ELOOP; }
 
-// Errors that say nothing about the file: this process or the system has run out of something.
-bool is_our_lack(int number) { return number == EMFILE || number == ENFILE || number == ENOMEM; }
-
 std::vector<FolderEntry> read_names(int folder, const char* what) {
     int error = 0;
     auto names = names_in(folder, error);
@@ -906,10 +903,13 @@ NamedSemaphore NamedSemaphore::create(const std::string& name, unsigned value,
 
 FilesUsage files_usage(int folder) {
     FilesUsage usage;
-    int ignored = 0;
-    for (const auto& name : names_in(folder, ignored)) {
+    for (const auto& name :
+         read_names(folder, "count the files of a /dev/shm or the queues of a namespace")) {
         struct stat about {};
-        if (::fstatat(folder, name.name.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
+        if (::fstatat(folder, name.name.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) {
+            if (!is_gone(errno)) ++usage.files;
+            continue;
+        }
         ++usage.files;
         usage.bytes += static_cast<std::uint64_t>(about.st_blocks) * 512;
     }

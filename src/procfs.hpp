@@ -51,8 +51,8 @@ private:
     int error_ = 0;
 };
 
-/// All entries of a folder with a number for a name. errno is 0 then, else it says why there may be more: a process that
-/// has ended meanwhile is_gone().
+/// All entries of a folder with a number for a name. errno is 0 when these are all, else it says why there may be
+/// more: a process that has ended meanwhile is_gone().
 std::vector<pid_t> numbers_in(int folder, const char* path);
 
 /// The processes in /proc. @throws Error when they cannot be listed
@@ -71,7 +71,7 @@ bool has_threads(const struct stat& tasks);
 /// Calls @p visit with the namespace number of every thread of @p pid until it returns true, the main thread
 /// first.
 /// @param tasks set to what stat(2) says of its folder "task", when all went well: its effective user, and its threads
-/// @return false with errno, EACCES for one, when the process or all of its threads could not be looked at
+/// @return false with errno, EACCES for one, when the process could not be looked at, or not all of its threads
 bool each_namespace(int proc, pid_t pid, const char* kind, const std::function<bool(ino_t)>& visit,
                     struct stat* tasks = nullptr);
 
@@ -88,8 +88,8 @@ struct NamespaceMount {
     std::string point; ///< where, seen from that process's root
 };
 
-/// The nsfs mounts in PATH ("self/mountinfo", "1234/mountinfo") below @p proc. errno is 0 then, else it says why they are
-/// not known; EINVAL for a process that is about to end.
+/// The nsfs mounts in PATH ("self/mountinfo", "1234/mountinfo") below @p proc. errno is 0 when these are all, else it says
+/// why they are not known; EINVAL for a process that is about to end.
 std::vector<NamespaceMount> namespace_mounts(int proc, const char* path);
 
 /// "ipc:[4026532177]" to 4026532177; 0 when it is anything else.

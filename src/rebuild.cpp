@@ -6,6 +6,7 @@
 // say by SIGBUS.
 #include "rebuild.hpp"
 
+#include "contents.hpp"
 #include "error.hpp"
 #include "idmap.hpp"
 #include "procfs.hpp"
@@ -464,13 +465,9 @@ void Rebuild::begin(const Snapshot& snapshot) {
     check_memory();
     if (into_ == Into::used) {
         check_taken();
-        for (const auto& limit : read_limits()) {
-            if (std::string_view(limit.key->name) == "shm_rmid_forced" && limit.value != "0" &&
-                !snapshot.shm.empty())
-                fail(
-                    EINVAL, "restore segments",
-                    "the limit shm_rmid_forced of that namespace has segments removed that nobody has attached");
-        }
+        if (!snapshot.shm.empty() && removes_unattached())
+            fail(EINVAL, "restore segments",
+                 "the limit shm_rmid_forced of that namespace has segments removed that nobody has attached");
     } else {
         raise_limits();
     }

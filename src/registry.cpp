@@ -50,6 +50,11 @@ namespace {
 
 constexpr const char* system_folder = "/run/ipcns";
 
+// What could not be opened for want of descriptors or memory is not taken for something that is not there.
+void check_lack(const std::string& what) {
+    if (is_our_lack(errno)) fail(what);
+}
+
 Fd open_folder_at(int parent, const char* name) {
     return Fd(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
@@ -57,6 +62,7 @@ Fd open_folder_at(int parent, const char* name) {
 // The folder of a registry, if there is one that can be trusted: below /tmp anybody could have made it.
 Fd open_registry(const Registry& registry) {
     Fd folder(::open(registry.folder().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!folder) check_lack("open the folder " + registry.folder().string());
     struct stat about {};
     if (!folder || registry.holding() == Registry::Holding::mounts) return folder;
     if (::fstat(folder.get(), &about) == 0 && about.st_uid == ::geteuid() && (about.st_mode & 022) == 0)
@@ -217,9 +223,11 @@ struct Opened {
 
 std::optional<Opened> open_mounted(int folder, const std::string& path) {
     Fd ipc(::openat(folder, "ipc", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!ipc) check_lack("open " + path + "/ipc");
     if (!ipc || ::ioctl(ipc.get(), NS_GET_NSTYPE) != CLONE_NEWIPC) return std::nullopt;
     Opened opened{{Namespace::from_fd(std::move(ipc)), {}, {}, {}, {}}, 0, exists(folder, "attached")};
     opened.place.shm = Fd(::openat(folder, "shm", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!opened.place.shm) check_lack("open " + path + "/shm");
     if (opened.place.shm && !is_mount_root(opened.place.shm.get())) opened.place.shm.reset();
     // Only where it was attached without one; else somebody is taking the name away just now.
     if (!opened.place.shm && !opened.attached) return std::nullopt;
@@ -238,8 +246,15 @@ void find_shm_of(pid_t pid, Place& place) {
     struct open_how how {};
     how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
     how.resolve = RESOLVE_IN_ROOT;
-    Fd shm(root ? static_cast<int>(::syscall(SYS_openat2, root.get(), "dev/shm", &how, sizeof how)) : -1);
-    if (!mounts || !shm || ::fstat(shm.get(), &theirs) != 0) return;
+    Fd shm(root && mounts ? static_cast<int>(::syscall(SYS_openat2, root.get(), "dev/shm", &how, sizeof how))
+                          : -1);
+    if (!shm || ::fstat(shm.get(), &theirs) != 0) {
+        // Whoever enters would be left with the /dev/shm that he has.
+        const bool none =
+            procfs::is_gone(errno) || errno == EACCES || errno == EPERM || errno == ENOTDIR || errno == ELOOP;
+        if (!none) fail("open the /dev/shm of process " + std::to_string(pid));
+        return;
+    }
     // The same folder of the same file system: nothing to take over.
     if (::stat("/dev/shm", &own) == 0 && own.st_dev == theirs.st_dev && own.st_ino == theirs.st_ino) return;
     place.shm_from = base + "/root/dev/shm";
@@ -263,6 +278,7 @@ std::optional<Opened> open_kept(int folder) {
         if (find_keeper(folder) != keeper) return std::nullopt;
         return opened;
     } catch (const Error& error) {
+        if (is_our_lack(error.code().value())) throw;
         // The caller is inside and may not look at the keeper: its own namespace is the one.
         Namespace own = Namespace::current();
         if (error.code().value() != EACCES || own.id().inode != recorded_inode(folder)) return std::nullopt;
@@ -272,6 +288,7 @@ std::optional<Opened> open_kept(int folder) {
 
 std::optional<Opened> open_name(const Registry& registry, int folder, const std::string& name) {
     const Fd own = open_folder_at(folder, name.c_str());
+    if (!own) check_lack("open the folder of " + name);
     if (!own) return std::nullopt;
     auto opened = registry.holding() == Registry::Holding::mounts
                       ? open_mounted(own.get(), registry.folder() / name)
@@ -525,7 +542,9 @@ void appear(int folder, const std::string& hidden, const std::string& name, cons
 void stay(const StartedKeeper& keeper, int folder, const std::string& name, const std::string& what) {
     // Who is not there any more must not end us by a signal.
     if (!keeper.channel || ::send(keeper.channel.get(), "g", 1, MSG_NOSIGNAL) == 1) return;
+    const int number = errno;
     dispose(folder, name);
+    if (number != EPIPE && number != ECONNRESET) fail(number, what);
     fail(ECANCELED, what, "its keeper process was killed");
 }
 

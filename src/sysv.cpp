@@ -4,7 +4,7 @@
 // well, of which it looks only at the index; the _ANY forms (Linux 4.17) do without read permission; *get with no flags
 // finds a key without any permission; a segment's memory is freed by the IPC_RMID itself when nobody has it attached;
 // a file of /proc/sysvipc shows the namespace of the thread that opened it.
-#include <ipcns/sysv.hpp>
+#include "sysv.hpp"
 
 #include "errand.hpp"
 #include "error.hpp"
@@ -255,53 +255,67 @@ bool is_gone(int number) noexcept { return number == EINVAL || number == EIDRM; 
 
 // ---- Looking ----
 
-// Adds what is at the indexes from first to before last. Returns 0, or why the kernel does not say what is at one.
+// Adds what is at the indexes from first to before last.
 template <class Objects>
-int list_part(int first, int last, std::vector<typename Objects::Record>& records) {
+Undescribed list_part(int first, int last, std::vector<typename Objects::Record>& records) {
     typename Objects::About about;
-    int refused = 0;
+    Undescribed rest;
     for (int index = first; index < last; ++index) {
         const int id = Objects::look(index, about);
         if (id >= 0)
             records.push_back(Objects::record(id, about));
         else if (!is_gone(errno))
-            refused = errno; // a security module's policy, say
+            rest = {rest.count + 1, errno};
     }
-    return refused;
+    return rest;
 }
 
 template <class Objects>
-std::vector<typename Objects::Record> list() {
+std::string listing() {
+    return std::string("list the ") + Objects::noun + "s";
+}
+
+template <class Objects>
+std::vector<typename Objects::Record> list(Undescribed& rest) {
     std::size_t count = 0;
     const int highest = Objects::information(count);
-    const std::string what = std::string("list the ") + Objects::noun + "s";
-    if (highest < 0) fail(what);
+    if (highest < 0) fail(listing<Objects>());
     std::vector<typename Objects::Record> records;
     records.reserve(count);
-    // Who gets a list takes it for all there is.
-    const auto whole = [&](int refused) {
-        if (refused != 0) fail(refused, what);
-        return std::move(records);
-    };
     // Half a microsecond an object is a millisecond for some thousand: then a second thread, which begins in our namespace,
     // takes half of them.
     constexpr int few = 2000;
-    if (highest < few || on_errand() || std::thread::hardware_concurrency() < 2)
-        return whole(list_part<Objects>(0, highest + 1, records));
-    int refused_rest = 0;
-    std::vector<typename Objects::Record> rest;
-    rest.reserve(static_cast<std::size_t>(highest) / 2 + 2);
+    const int half =
+        highest < few || on_errand() || std::thread::hardware_concurrency() < 2 ? 0 : highest / 2;
+    std::vector<typename Objects::Record> later;
+    Undescribed later_rest;
+    const auto take_later = [&] { later_rest = list_part<Objects>(half, highest + 1, later); };
+    if (half == 0) {
+        rest = list_part<Objects>(0, highest + 1, records);
+        return records;
+    }
+    later.reserve(static_cast<std::size_t>(half) + 2);
     std::jthread other;
     try {
-        other = std::jthread([&] { refused_rest = list_part<Objects>(highest / 2, highest + 1, rest); });
+        other = std::jthread(take_later);
     } catch (const std::system_error&) {
         // No more threads for us.
-        return whole(list_part<Objects>(0, highest + 1, records));
+        take_later();
     }
-    const int refused = list_part<Objects>(0, highest / 2, records);
-    other.join();
-    records.insert(records.end(), rest.begin(), rest.end());
-    return whole(refused != 0 ? refused : refused_rest);
+    rest = list_part<Objects>(0, half, records);
+    if (other.joinable()) other.join();
+    records.insert(records.end(), later.begin(), later.end());
+    rest = {rest.count + later_rest.count, rest.count != 0 ? rest.error : later_rest.error};
+    return records;
+}
+
+// All of them: who gets a list takes it for what there is.
+template <class Objects>
+std::vector<typename Objects::Record> list() {
+    Undescribed rest;
+    auto records = list<Objects>(rest);
+    if (rest.count != 0) fail(rest.error, listing<Objects>());
+    return records;
 }
 
 template <class Objects>
@@ -584,6 +598,16 @@ std::vector<SemaphoreSetRecord> list_semaphore_sets() { return list<SemaphoreSet
 
 std::vector<SegmentRecord> list_segments(SegmentMemory memory) {
     auto records = list<Segments>();
+    if (memory == SegmentMemory::read) fill_in_memory(records);
+    return records;
+}
+
+std::vector<QueueRecord> list_queues(Undescribed& rest) { return list<Queues>(rest); }
+
+std::vector<SemaphoreSetRecord> list_semaphore_sets(Undescribed& rest) { return list<SemaphoreSets>(rest); }
+
+std::vector<SegmentRecord> list_segments(SegmentMemory memory, Undescribed& rest) {
+    auto records = list<Segments>(rest);
     if (memory == SegmentMemory::read) fill_in_memory(records);
     return records;
 }

@@ -403,7 +403,7 @@ std::map<unsigned, std::chrono::system_clock::duration> processor_clocks(
     bool done = false;
     std::atomic<bool> enough = false;
     std::atomic<pid_t> visitor_id = 0;
-    std::jthread visitor = start_thread([&] {
+    auto visitor = quiet_thread([&] {
         visitor_id = ::gettid();
         for (const unsigned processor : processors) {
             if (enough) break;
@@ -423,6 +423,7 @@ std::map<unsigned, std::chrono::system_clock::duration> processor_clocks(
         done = true;
         progress.notify_one();
     });
+    if (!visitor) return clocks; // no more threads for us: since when somebody waits is not known then
     // A processor may be taken by something that lets nobody else run: then the visitor is called back.
     std::unique_lock lock(mutex);
     auto patience = std::chrono::milliseconds(200);
@@ -431,6 +432,8 @@ std::map<unsigned, std::chrono::system_clock::duration> processor_clocks(
         if (visitor_id != 0) static_cast<void>(all.run_there(visitor_id));
         patience = std::chrono::milliseconds(10);
     }
+    lock.unlock();
+    visitor->join();
     return clocks;
 }
 

@@ -74,7 +74,8 @@ struct IPCNS_API LimitUse {
 
 /// The limits of the calling thread's namespace with their use, "sem" in its parts. Needs no privilege, but for counting
 /// POSIX queues (queues that were unlinked and are still open count for the kernel, but are not seen). Takes a
-/// system call or three for each key.
+/// system call or three for each key. What cannot be counted is left empty.
+/// @throws Error as read_limits()
 [[nodiscard]] IPCNS_API std::vector<LimitUse> read_limit_use();
 
 /// What set_limits() did to one file.

@@ -133,6 +133,8 @@ struct IPCNS_API Unseen {
     Kind kind = Kind::msg; ///< which kind
     std::size_t count = 0; ///< how many objects; 0: it is not known how many, maybe none
     std::string why;       ///< for a person; escaped
+    bool unlisted =
+        false; ///< of so many nothing is known, and they are not in the lists; else something is missing of them
 };
 
 /// What lies in one namespace.
@@ -180,7 +182,7 @@ struct IPCNS_API LookOptions {
 /// several namespaces share is looked at once, for the first of them, the host's before all others.
 struct IPCNS_API Everything {
     std::vector<Objects> namespaces; ///< in ascending order of inode
-    std::size_t not_entered = 0;     ///< namespaces that the caller may not enter
+    std::size_t not_entered = 0;     ///< namespaces that could not be entered: the caller may not, as a rule
     std::size_t unseen = 0;          ///< processes whose namespace could not be found out
 
     /// @throws Error when /proc cannot be read

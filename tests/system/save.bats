@@ -387,7 +387,6 @@ expect_good() {
     expect_equal "$(cut -d ' ' -f 1 faults | sort -u)" good
 }
 
-# bats test_tags=seconds:240
 @test "where the file system has no files without a name: whole or not there all the same" {
     need strace
     fill
@@ -412,6 +411,7 @@ expect_good() {
     ipcns delete "$db"
 }
 
+# bats test_tags=seconds:240
 @test "saved while all six kinds are worked on, and gone on with: nobody notices, nothing is lost, doubled or out of order" {
     start_busy
     for ((i = 0; i < ${IPCNS_SAVES:-8}; ++i)); do
