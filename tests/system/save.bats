@@ -334,6 +334,47 @@ expect_same() { # NAME NAME
     done
 }
 
+# bats test_tags=root
+@test "who may not make somebody else the owner is told of --map-uid and --map-gid, and nothing is made" {
+    somebody_else
+    db=$(unique_name db)
+    ipcns create "$db"
+    ipcns make "$db" shm 0x5 --size 4K >/dev/null
+    ipcns save "$db" - >"$open/home/file"
+    run --separate-stderr as_somebody_else ipcns restore file copy
+    expect_status 1
+    expect_error 'give an object to the user 0: Invalid argument'
+    [[ $stderr == *'--map-uid 0:NEW'* ]]
+    run --separate-stderr as_somebody_else ipcns restore file copy --map-uid "0:$other"
+    expect_status 1
+    expect_error 'give an object to the group 0: Invalid argument'
+    [[ $stderr == *'--map-gid 0:NEW'* ]]
+    [[ ! -e $open/home/ipcns/copy ]]
+    as_somebody_else ipcns restore file copy --map-uid "0:$other" --map-gid "0:$(id -g "$other")"
+    as_somebody_else ipcns delete copy
+}
+
+@test "a folder in /dev/shm is no object and is not saved, and that is said" {
+    fill
+    ipcns exec "$db" -- sh -c 'mkdir /dev/shm/folder; : >/dev/shm/folder/file'
+    run --separate-stderr ipcns save "$db" file -v
+    expect_status 0
+    [[ $stderr == *'things in its /dev/shm that are no objects (folders, links) are not saved'* && -s file ]]
+    ipcns delete "$db"
+}
+
+# bats test_tags=root
+@test "where /proc shows another pid namespace nobody can be held, and it says so" {
+    fill
+    stay ipcns exec "$db" --
+    run --separate-stderr unshare --pid --fork "$IPCNS" save "$db" file 3>&-
+    expect_status 1
+    expect_error 'find processes in /proc: Invalid argument'
+    [[ $stderr == *'it is that of another pid namespace: mount one for this'* && ! -e file ]]
+    end_process "$pid"
+    ipcns delete "$db"
+}
+
 # --- a file is whole or not there ------------------------------------------------------------------------------
 
 # bats test_tags=root
