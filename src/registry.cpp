@@ -200,6 +200,9 @@ Fd take_lease(int folder) {
     // Out of descriptors, for one: what can't be looked at is not taken for dead.
     Fd lease = open_lease(folder);
     if (lease && ::flock(lease.get(), LOCK_EX | LOCK_NB) != 0) lease.reset();
+    // Whoever waits for it is woken when the last holder goes, and has it some time later: it is his from the beginning.
+    const Fd waits(lease ? ::openat(folder, "waits", O_RDWR | O_NOFOLLOW | O_CLOEXEC) : -1);
+    if (waits && ::flock(waits.get(), LOCK_EX | LOCK_NB) != 0) lease.reset();
     return lease;
 }
 
@@ -657,6 +660,7 @@ Fd Registry::add(std::string_view name, const CreateOptions& options, const Plac
         lease = make_file(own.get(), single ? "lease" : "shares", 0600);
         if (::flock(lease.get(), (single ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0)
             fail("lock the lease of " + wanted);
+        if (!single) make_file(own.get(), "waits", 0600);
     }
     if (attached != nullptr) make_file(own.get(), "attached", 0644);
 
@@ -711,13 +715,17 @@ SharedName Registry::share(std::string_view name, const CreateOptions& options) 
     }
 }
 
-Fd Registry::outlast(std::string_view name) const {
+Fd Registry::outlast(std::string_view name, const std::function<void()>& waiting) const {
     check_name(name);
     const std::string what = "wait for the lease of " + std::string(name);
     const Fd folder = open_registry(*this);
     const Fd own = folder ? open_folder_at(folder.get(), std::string(name).c_str()) : Fd();
     Fd lease = own ? Fd(::openat(own.get(), "shares", O_RDWR | O_NOFOLLOW | O_CLOEXEC)) : Fd();
     if (!lease) fail(what);
+    const Fd waits(::openat(own.get(), "waits", O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+    if (!waits) fail(what);
+    wait_for_lock(*this, waits.get(), LOCK_SH, what);
+    if (waiting) waiting();
     wait_for_lock(*this, lease.get(), LOCK_EX, what);
     wait_for_lock(*this, lease.get(), LOCK_SH, what);
     return lease;

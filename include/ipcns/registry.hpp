@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -180,9 +181,10 @@ public:
     [[nodiscard]] SharedName share(std::string_view name, const CreateOptions& options = {}) const;
 
     /// Waits until nobody holds the lease of this name any more, and then shares it, so that it goes on for a while; others may
-    /// have it again by then.
+    /// have it again by then. Nobody takes the name for one that is held no longer in between.
+    /// @param waiting called when that is sure: from now on the name lives until this returns. It throws nothing
     /// @throws Error ENOENT when there is no such name, or none that several share
-    [[nodiscard]] Fd outlast(std::string_view name) const;
+    [[nodiscard]] Fd outlast(std::string_view name, const std::function<void()>& waiting = {}) const;
 
     /// Takes a name away, with what it holds, if it has a lease that nobody holds, and nobody is inside.
     /// @return what was removed; or who is `inside`, and nothing has changed; or nothing when the lease is held

@@ -2,7 +2,9 @@
 // ipcns-linger NAME SECONDS: waits until nobody holds a name that sessions share, and some seconds more, and takes it away.
 //
 // It waits for a lock (flock(2)) that the kernel gives up for whoever dies, so no session has to say that it ends. It is
-// started when the name is made, as root, in the namespaces of process 1.
+// started when the name is made, as root, in the namespaces of process 1. The process that was started ends when this is sure
+// to happen, and not before: a session may be over sooner than this has begun.
+#include <ipcns/fd.hpp>
 #include <ipcns/launch.hpp>
 #include <ipcns/registry.hpp>
 
@@ -11,25 +13,37 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <string>
 #include <thread>
+#include <utility>
 
 namespace {
 
-// Nobody's child, with nothing open.
-void detach() {
-    if (::fork() != 0) ::_exit(0);
+// Nobody's child, with nothing open but the end of a pipe: who started us goes on when it is closed.
+int detach() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) ::_exit(1);
+    if (::fork() != 0) {
+        char none = 0;
+        ::close(ends[1]);
+        while (::read(ends[0], &none, 1) < 0 && errno == EINTR) {}
+        ::_exit(0);
+    }
+    const int end = ::fcntl(ends[1], F_DUPFD_CLOEXEC, 3);
     (void)::setsid();
     (void)!::chdir("/");
     ::umask(022);
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    (void)::close_range(0, ~0U, 0);
+    (void)::close_range(0, static_cast<unsigned>(end) - 1, 0);
+    (void)::close_range(static_cast<unsigned>(end) + 1, ~0U, 0);
     for (int i = 0; i < 3; ++i) (void)::open("/dev/null", O_RDWR);
+    return end;
 }
 
 // Out of the control group of the session or service that made it: that ends with the first session, and would take this
@@ -43,12 +57,12 @@ void leave_cgroup() {
     }
 }
 
-void linger(const std::string& name, std::chrono::seconds seconds) {
+void linger(const std::string& name, std::chrono::seconds seconds, ipcns::Fd starter) {
     const auto registry = ipcns::Registry::of_system();
     for (;;) {
         {
             // Held meanwhile, or the next one who changes a name would sweep it up.
-            const ipcns::Fd lease = registry.outlast(name);
+            const ipcns::Fd lease = registry.outlast(name, [&] { starter.reset(); });
             std::this_thread::sleep_for(seconds);
         }
         const auto left = registry.remove_unused(name);
@@ -71,11 +85,11 @@ void linger(const std::string& name, std::chrono::seconds seconds) {
 
 int main(int argc, char** argv) {
     if (argc != 3) return 2;
-    detach();
+    ipcns::Fd starter(detach());
     leave_cgroup();
     ::openlog("ipcns-linger", LOG_PID, LOG_AUTHPRIV);
     try {
-        linger(argv[1], std::chrono::seconds(std::strtoul(argv[2], nullptr, 10)));
+        linger(argv[1], std::chrono::seconds(std::strtoul(argv[2], nullptr, 10)), std::move(starter));
     } catch (const ipcns::Error& error) {
         if (error.code().value() == ENOENT) return 0; // somebody has deleted it
         ::syslog(LOG_ERR, "%s", error.what());

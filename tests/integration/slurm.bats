@@ -250,8 +250,10 @@ EOF
     grep -qF "step $first 6" "$open/home/out"
     scontrol requeue "$job"
     expect_in_log "$node1" "slurm:$job@$node1 is gone; removed $six"
-    # It would wait for two minutes.
+    # It would wait for two minutes. One whose start is in the second of its end slurmd takes for the one that has ended, and
+    # refuses: that job would be lost.
     wait_until 20 is_in_state "$job" PENDING
+    sleep 2
     wait_until 60 eval 'scontrol update jobid="$job" starttime=now 2>/dev/null || true; sleep 0.5; [[ -e $open/home/ready.1 ]]'
     grep -q '^run 1 ipc:.* 0$' "$open/home/out"
     touch "$open/home/go.1" "$open/home/end"

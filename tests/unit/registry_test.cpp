@@ -10,9 +10,14 @@
 #include <sys/msg.h>
 #include <sys/statfs.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 
+#include <fcntl.h>
 #include <grp.h>
+#include <signal.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <optional>
 
@@ -407,6 +412,42 @@ TEST_P(RegistryOfEachKind, WhoOutlastsAllHasTheNameWhenTheLastHolderIsKilled) {
     EXPECT_FALSE(names->share("shared").made);
     lease.reset();
     EXPECT_TRUE(names->remove_unused("shared"));
+}
+
+// It waits for the lease and is woken when the last holder goes; until it runs, nobody has it.
+TEST_P(RegistryOfEachKind, WhoWaitsToOutlastAllIsNotOvertakenByTheNextChange) {
+    const OwnRegistry names(GetParam());
+    SharedName shared = names->share("shared");
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+    const pid_t waiting = ::fork();
+    ASSERT_GE(waiting, 0);
+    if (waiting == 0) {
+        shared.lease.reset();
+        try {
+            (void)names->outlast("shared", [&] { (void)!::write(ends[1], "w", 1); });
+        } catch (const std::exception&) {
+            ::_exit(1);
+        }
+        ::_exit(0);
+    }
+    char told = 0;
+    ::close(ends[1]);
+    EXPECT_EQ(::read(ends[0], &told, 1), 1);
+    ::close(ends[0]);
+    int status = 0;
+    ::kill(waiting, SIGSTOP);
+    ASSERT_EQ(::waitpid(waiting, &status, WUNTRACED), waiting);
+    ASSERT_TRUE(WIFSTOPPED(status));
+    shared.lease.reset();
+    names->create("other");
+    EXPECT_EQ(names.entries(), (Set{"other", "shared"}));
+    EXPECT_FALSE(names->remove_unused("shared"));
+    ::kill(waiting, SIGCONT);
+    ASSERT_EQ(::waitpid(waiting, &status, 0), waiting);
+    EXPECT_EQ(status, 0);
+    (void)names->remove("other");
+    EXPECT_EQ(names.entries(), Set{});
 }
 
 TEST_P(RegistryOfEachKind, NamesMadeInOtherWaysAreSharedWithoutALease) {
