@@ -157,6 +157,10 @@ void look_at_files(Objects& objects, const LookOptions& options, int folder) {
         no_files(objects, options, error.what());
         return;
     }
+    for (const Kind kind : {Kind::psem, Kind::pshm}) {
+        if (found.unlisted != 0 && options.kinds.has(kind))
+            objects.unseen.push_back({kind, found.unlisted, "files that could not be looked at", true});
+    }
     if (options.kinds.has(Kind::psem)) {
         fill(objects.psem, std::move(found.semaphores));
         const auto refused = static_cast<std::size_t>(std::count_if(
@@ -167,9 +171,9 @@ void look_at_files(Objects& objects, const LookOptions& options, int folder) {
     if (!options.kinds.has(Kind::pshm)) return;
     fill(objects.pshm, std::move(found.memory));
     objects.others = found.others;
-    if (found.unseen != 0)
+    if (found.unseen != found.unlisted)
         objects.unseen.push_back(
-            {Kind::pshm, found.unseen, "they are in folders that may not be looked into"});
+            {Kind::pshm, found.unseen - found.unlisted, "they are in folders that may not be looked into"});
 }
 
 // ---- States ------------------------------------------------------------------------------------------------------

@@ -645,7 +645,10 @@ SharedFolder list_shared(int folder) {
     for (const auto& entry : read_names(folder, "list a /dev/shm")) {
         struct statx about {};
         if (!look(folder, entry.name.c_str(), about)) {
-            if (!is_gone(errno)) ++found.unseen;
+            if (!is_gone(errno)) {
+                ++found.unseen;
+                ++found.unlisted;
+            }
             continue;
         }
         SharedObject object = describe_object(folder, entry.name, about);

@@ -128,7 +128,8 @@ struct IPCNS_API SharedFolder {
     std::vector<SharedMemoryRecord> memory;       ///< shared memory objects, in no particular order
     std::vector<NamedSemaphoreRecord> semaphores; ///< named semaphores, likewise
     FilesUsage others; ///< no objects, but they take room: folders and all that is in them, links, FIFOs, ...
-    std::size_t unseen = 0; ///< files and folders that the caller may not look at
+    std::size_t unseen = 0;   ///< files and folders that could not be looked at
+    std::size_t unlisted = 0; ///< how many of these lie in the /dev/shm itself, and may be objects
 };
 
 /// A mount of the calling thread's POSIX message queues, attached to no path (mq_overview(7); fsmount(2),
