@@ -169,6 +169,9 @@ stay_in_new() {
     in_background "$IPCNS" exec "$name" -- bash -c 'exec -a "$1" sleep 1001' - "$odd"
     sleeper=$!
     wait_until 10 grep -qs title "/proc/$sleeper/cmdline"
+    # The shell that becomes it has the words in its arguments, too.
+    is_sleep() { ipcns pids -l "$name" | grep 1001 | grep -qv 'exec -a'; }
+    wait_until 10 is_sleep
     for command in 'list' "pids -l $name"; do
         # shellcheck disable=SC2086 # words
         ipcns $command >output 2>/dev/null
