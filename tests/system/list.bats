@@ -163,21 +163,23 @@ stay_in_new() {
     need_names
     need jq
     name=$(unique_name)
+    # So long nothing else sleeps, not even this test as another user.
+    long=1001.$RANDOM$RANDOM
     ipcns create "$name"
     odd=$'\e]0;title\a\e[31m\nnew line\ttab\r\x7f\xff\xfe \xc2\x9b31m \xe2\x80\xae "quoted" \\ end'
     # shellcheck disable=SC2016 # for the inner shell
-    in_background "$IPCNS" exec "$name" -- bash -c 'exec -a "$1" sleep 1001' - "$odd"
+    in_background "$IPCNS" exec "$name" -- bash -c 'exec -a "$1" sleep "$2"' - "$odd" "$long"
     sleeper=$!
     wait_until 10 grep -qs title "/proc/$sleeper/cmdline"
     # The shell that becomes it has the words in its arguments, too.
-    is_sleep() { ipcns pids -l "$name" | grep 1001 | grep -qv 'exec -a'; }
+    is_sleep() { ipcns pids -l "$name" | grep -F "$long" | grep -qv 'exec -a'; }
     wait_until 10 is_sleep
     for command in 'list' "pids -l $name"; do
         # shellcheck disable=SC2086 # words
         ipcns $command >output 2>/dev/null
         grep -qF '\x1b]0;title' output
         grep -qF 'new line' output
-        expect_equal "$(grep -c 1001 output)" 1
+        expect_equal "$(grep -cF "$long" output)" 1
         expect_harmless output
         # Neither C1 controls nor what turns the text around.
         LC_ALL=C run ! grep -qP '\xc2[\x80-\x9f]|\xe2\x80\xae' output
