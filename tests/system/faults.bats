@@ -21,8 +21,8 @@ setup() {
     export marker where
     # Few processes: a command that looks through all of them would make thousands of calls.
     private_options=(--pid --fork --mount-proc)
-    every=${IPCNS_TEST_EVERY:-4}
-    is_root || every=${IPCNS_TEST_EVERY:-29}
+    every=${IPCNS_TEST_EVERY:-8}
+    is_root || every=${IPCNS_TEST_EVERY:-40}
     export every
 }
 
