@@ -6,6 +6,9 @@
 # then do without, or fail. If it fails it says so, in our words, and has changed nothing. If it does not, it has done all of
 # what it does otherwise, and printed the same, or says what is missing. It does not crash, and leaves nothing behind.
 #   IPCNS_TEST_EVERY=N   of those commands that make hundreds of calls every Nth (1: each; by default some)
+#
+# One at a time: another test's keeper of x would be taken for one that was left.
+# bats file_tags=lock:faults
 
 # shellcheck disable=SC2034,SC2154 # names.bash reads private_options; status and output are bats'
 # shellcheck disable=SC2317 # functions that in_private_run calls
