@@ -49,6 +49,10 @@ load common
 
     scripts/check-abi --write
     scripts/check-abi --same
+    # Nothing in it says where it was made.
+    run ! grep -F "$work" "$dump"
+    run ! grep -E " path='[^']*'" <(grep -vE " path='(src|include)/[^']*'" "$dump")
+    grep -q " path='src/" "$dump"
     # Where the dump is of another compiler.
     mv packaging/abi/"$(uname -m)-g++-$(g++ -dumpversion)" packaging/abi/other
     run scripts/check-abi
