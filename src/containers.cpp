@@ -29,7 +29,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>

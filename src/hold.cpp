@@ -80,9 +80,7 @@ std::string stopping(int proc, pid_t process) { return "hold " + called(proc, pr
 // Below @p folder; none when it has vanished.
 std::vector<pid_t> numbers(int folder, const char* path) {
     auto found = procfs::numbers_in(folder, path);
-    if (errno != 0 && !procfs::is_gone(errno))
-        fail(path == std::string_view(".") ? "list the processes in /proc"
-                                           : std::string("list /proc/") + path);
+    if (errno != 0 && !procfs::is_gone(errno)) fail(std::string("list /proc/") + path);
     return found;
 }
 
@@ -379,7 +377,7 @@ void Hold::Grip::check_time() const {
 std::vector<pid_t> Hold::Grip::wanted() {
     std::vector<pid_t> found;
     std::size_t unseen = 0;
-    for (const pid_t process : numbers(proc_.get(), ".")) {
+    for (const pid_t process : procfs::processes(proc_.get())) {
         if (mine(process)) continue;
         bool inside = outsiders_.contains(process);
         if (!inside && !procfs::each_namespace(proc_.get(), process, "ipc",

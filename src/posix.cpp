@@ -13,6 +13,7 @@
 #include <ipcns/text.hpp>
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <mqueue.h>
 #include <sched.h>
@@ -33,7 +34,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
-#include <memory>
 #include <string_view>
 #include <utility>
 #include <variant>
