@@ -1171,7 +1171,6 @@ TEST(Hold, AProcessWhoseMainThreadHasEnded) {
 TEST(Hold, ThoseOutsideWhoHaveSomethingOfIt) {
     NeedRoot();
     in_new_namespaces([] {
-        if (::mount("none", "/dev/shm", "tmpfs", 0, nullptr) != 0) broken("mount /dev/shm");
         const int segment = ::shmget(IPC_PRIVATE, 4096, 0600);
         const int file = ::shm_open("/file", O_RDWR | O_CREAT, 0600);
         if (segment < 0 || file < 0 || ::ftruncate(file, 4096) != 0) broken("make objects");
@@ -1194,6 +1193,9 @@ TEST(Hold, ThoseOutsideWhoHaveSomethingOfIt) {
             if (::unshare(CLONE_NEWIPC) != 0) broken("unshare");
             ::close(file);
             ::close(static_cast<int>(queue));
+            // It looks like the one above.
+            const int same = ::shmget(IPC_PRIVATE, 4096, 0600);
+            if (same != segment || ::shmat(same, nullptr, 0) == reinterpret_cast<void*>(-1)) broken("shmat");
         });
         const Process inside = idle();
         const std::set<pid_t> all = {inside.pid(), mapping.pid(), opening.pid(), attached.pid()};
@@ -1208,6 +1210,37 @@ TEST(Hold, ThoseOutsideWhoHaveSomethingOfIt) {
         options.outsiders = false;
         const Hold hold = Hold::still(here(), options);
         EXPECT_EQ(hold.processes(), std::vector{inside.pid()});
+    });
+}
+
+// The kernel counts the attachments of a process that ends until its memory is gone, when nobody sees them any more. A
+// segment of the same number in another namespace is another one.
+TEST(Hold, StrangersAreNotHeldForOneWhoIsEnding) {
+    NeedNamespaces();
+    in_new_namespaces([] {
+        const auto attach = [] {
+            const int segment = ::shmget(1, 4096, IPC_CREAT | 0600);
+            if (segment != 0) broken("shmget: the first one is 0");
+            if (::shmat(segment, nullptr, 0) == reinterpret_cast<void*>(-1)) broken("shmat");
+        };
+        const Process stranger = idle([&] {
+            if (::unshare(CLONE_NEWIPC) != 0) broken("unshare");
+            attach();
+        });
+        const Process inside = idle(attach);
+        for (int round = 0; round < 10; ++round) {
+            Process ending = idle([&] {
+                attach();
+                // The kernel takes some time for that, and undoes the attachments last.
+                if (::mmap(nullptr, 192 << 20, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0) == MAP_FAILED)
+                    broken("mmap");
+            });
+            ::kill(ending.pid(), SIGKILL);
+            const Hold hold = Hold::still(here());
+            EXPECT_EQ(hold.processes(), std::vector{inside.pid()});
+            EXPECT_TRUE(runs_free(stranger.pid()));
+        }
     });
 }
 

@@ -222,14 +222,16 @@ inline bool can_be_nobody() {
 #define NeedNamespaces() \
     if (!ipcns::test::can_make_namespaces()) GTEST_SKIP() << "this system lets this user make no namespaces"
 
-/// Runs the body of a test in a forked child in new namespaces (see enter_new_namespaces). Expectations that fail in
-/// there are printed by the child and make this test fail.
+/// Runs the body of a test in a forked child in new namespaces (see enter_new_namespaces), with a /dev/shm of its own: in the
+/// system's others come and go, and have files open. Expectations that fail in there are printed by the child and make this
+/// test fail.
 inline void in_new_namespaces(const std::function<void()>& body, bool map_root = false) {
     const int status = in_fork([&] {
         if (const int number = enter_new_namespaces(map_root)) {
             errno = number;
             broken("make namespaces for a test");
         }
+        if (::mount("none", "/dev/shm", "tmpfs", 0, nullptr) != 0) broken("mount a /dev/shm for a test");
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
         try {
             body();
