@@ -368,6 +368,24 @@ bool receive(int channel, Message& message, Fd (&fds)[Message::most_fds]) {
     return true;
 }
 
+// A child that nobody has been told of yet: if it fails to become somebody's, it ends. It may have begun, and wait for us.
+class Unclaimed {
+public:
+    explicit Unclaimed(pid_t pid) noexcept : pid_(pid) {}
+    ~Unclaimed() {
+        if (pid_ <= 0) return;
+        ::kill(pid_, SIGKILL);
+        reap(pid_);
+    }
+    Unclaimed(const Unclaimed&) = delete;
+    Unclaimed& operator=(const Unclaimed&) = delete;
+    pid_t claim() noexcept { return std::exchange(pid_, 0); }
+    [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+
+private:
+    pid_t pid_;
+};
+
 // Has the private members of Child to itself.
 class Launcher {
 public:
@@ -384,15 +402,16 @@ public:
             number = errno;
         }
         if (pid < 0) refuse(number, preparation);
+        Unclaimed unclaimed(pid);
         Fd program(plan.pidfd);
         Fd ipc(plan.ipc);
         Fd shm(plan.shm);
         Fd queues(plan.queues);
         if (plan.report.error != 0) {
-            reap(pid);
+            reap(unclaimed.claim());
             throw_report(plan.report, preparation.options, preparation.asked_for());
         }
-        Child child = finish(preparation, pid, std::move(ipc), std::move(shm), std::move(queues));
+        Child child = finish(preparation, unclaimed, std::move(ipc), std::move(shm), std::move(queues));
         child.program_ = std::move(program);
         return child;
     }
@@ -416,24 +435,27 @@ public:
             number = errno;
         }
         if (pid < 0) refuse(number, preparation);
+        Unclaimed unclaimed(pid);
         theirs.reset();
         Message message{};
         Fd fds[Message::most_fds];
         bool ready = false;
-        while (receive(ours.get(), message, fds)) {
+        bool heard = false;
+        while ((heard = receive(ours.get(), message, fds))) {
             if (message.kind == Message::Kind::failed) {
-                reap(pid);
+                reap(unclaimed.claim());
                 throw_report(message.report, preparation.options, preparation.asked_for());
             }
             ready = ready || message.kind == Message::Kind::ready;
             if (ready && plan.strict) break; // else until the exec closes the socket
         }
+        if (!heard && errno != 0) fail("hear of the start of " + escape(preparation.options.arguments[0]));
         if (!ready) {
-            reap(pid);
+            reap(unclaimed.claim());
             fail(ECANCELED, "start " + escape(preparation.options.arguments[0]),
                  "the new process was killed from outside");
         }
-        Child child = finish(preparation, pid, std::move(fds[0]), std::move(fds[1]), std::move(fds[2]));
+        Child child = finish(preparation, unclaimed, std::move(fds[0]), std::move(fds[1]), std::move(fds[2]));
         if (plan.strict) {
             child.program_ = std::move(fds[3]);
             child.channel_ = std::move(ours);
@@ -447,16 +469,16 @@ private:
              refusal_hint(number, preparation.asked_for()));
     }
 
-    static Child finish(Preparation& preparation, pid_t pid, Fd ipc, Fd shm, Fd queues) {
+    static Child finish(Preparation& preparation, Unclaimed& unclaimed, Fd ipc, Fd shm, Fd queues) {
         const Place* place = preparation.options.place;
-        if (place == nullptr && !ipc) {
-            reap(pid);
+        if (place == nullptr && !ipc)
             fail(ECANCELED, "start " + escape(preparation.options.arguments[0]),
                  "the new process was killed from outside");
-        }
         Child child = Child::adopt(
-            pid, {}, place != nullptr ? std::move(*preparation.entered) : Namespace::from_fd(std::move(ipc)),
+            unclaimed.pid(), {},
+            place != nullptr ? std::move(*preparation.entered) : Namespace::from_fd(std::move(ipc)),
             std::move(shm), std::move(queues));
+        (void)unclaimed.claim();
         child.place_ = place != nullptr;
         return child;
     }

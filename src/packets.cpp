@@ -48,6 +48,7 @@ bool receive_message(int socket, void* message, std::size_t bytes, std::span<Fd>
         length = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
     } while (length < 0 && errno == EINTR);
     if (length < 0) return false;
+    errno = 0;
     for (struct cmsghdr* field = CMSG_FIRSTHDR(&header); field != nullptr;
          field = CMSG_NXTHDR(&header, field)) {
         if (field->cmsg_level != SOL_SOCKET) continue;

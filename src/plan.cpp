@@ -169,12 +169,13 @@ int program_of_init(void* argument) {
     ::_exit(125);
 }
 
-void tell(int channel, const Message& message, std::span<const int> fds = {}) noexcept {
-    (void)send_message(channel, &message, sizeof message, fds);
+bool tell(int channel, const Message& message, std::span<const int> fds = {}) noexcept {
+    return send_message(channel, &message, sizeof message, fds);
 }
 
-// Sends what was made: bit i of the message's value says that descriptor number i is among them.
-void tell_ready(const Plan& plan, int pidfd) noexcept {
+// Sends what was made: bit i of the message's value says that descriptor number i is among them. Who was not heard may not
+// become a program: its parent would wait for the end of one of which it knows nothing.
+bool tell_ready(Plan& plan, int pidfd) noexcept {
     const int made[] = {plan.ipc, plan.shm, plan.queues, pidfd};
     int fds[Message::most_fds];
     std::size_t count = 0;
@@ -185,14 +186,15 @@ void tell_ready(const Plan& plan, int pidfd) noexcept {
         message.value |= 1 << i;
         fds[count++] = made[i];
     }
-    tell(plan.channel, message, std::span(fds).first(count));
+    return tell(plan.channel, message, std::span(fds).first(count)) ||
+           failed(plan, "tell the process that starts it");
 }
 
 void tell_failure(const Plan& plan) noexcept {
     Message message{};
     message.kind = Message::Kind::failed;
     message.report = plan.report;
-    tell(plan.channel, message);
+    (void)tell(plan.channel, message);
 }
 
 // Process 1 of a strict run: starts the program, reaps what is orphaned, tells the supervisor what becomes of
@@ -212,7 +214,10 @@ void tell_failure(const Plan& plan) noexcept {
         tell_failure(plan);
         ::_exit(125);
     }
-    tell_ready(plan, pidfd);
+    if (!tell_ready(plan, pidfd)) {
+        tell_failure(plan);
+        ::_exit(125); // and so ends the program
+    }
     // Nobody may wait in vain for the end of a pipe because init still has it.
     const int channel = ::dup2(plan.channel, 0);
     ::close_range(1, ~0U, 0);
@@ -233,7 +238,7 @@ void tell_failure(const Plan& plan) noexcept {
         case CLD_EXITED: message.kind = Message::Kind::exited; break;
         default: message.kind = Message::Kind::killed; break;
         }
-        tell(channel, message);
+        (void)tell(channel, message);
         if (message.kind == Message::Kind::exited) ::_exit(info.si_status);
         if (message.kind == Message::Kind::killed) ::_exit(128 + info.si_status);
     }
@@ -303,9 +308,10 @@ int separate_child(void* argument) {
     auto& plan = *static_cast<Plan*>(argument);
     if (set_up(plan)) {
         if (plan.strict) be_init(plan);
-        tell_ready(plan, -1);
-        set_up_signals(plan);
-        execute(plan);
+        if (tell_ready(plan, -1)) {
+            set_up_signals(plan);
+            execute(plan);
+        }
     }
     tell_failure(plan);
     ::_exit(125);
