@@ -245,7 +245,8 @@ private:
         return false;
     }
     void sync_folder() {
-        if (::fsync(folder_.get()) != 0 && errno != EINVAL) fail(what_);
+        if (::fsync(folder_.get()) != 0 && errno != EINVAL)
+            fail(what_ + ", which is there, and whole, but may not outlast a power failure");
     }
 
     std::string what_, name_, hidden_;
