@@ -26,7 +26,8 @@ setup() {
     private_options=(--pid --fork --mount-proc)
     every=${IPCNS_TEST_EVERY:-8}
     is_root || every=${IPCNS_TEST_EVERY:-40}
-    export every
+    judge=well_behaved ends_with=0
+    export every judge ends_with
 }
 
 teardown() { names_teardown; }
@@ -41,16 +42,19 @@ complain() {
 
 # Calls BEFORE, runs the command with one of its system calls failing, looks at what it said, and calls AFTER with its exit
 # status: for every EVERYth call. Goes on after what is wrong, and tells all of it. FROM: see at_call; "registry" is that.
+# $ends_with: the exit status when nothing fails; $judge: who looks at what it said.
 fails_at_each_call() { # ERRNO EVERY FROM BEFORE AFTER COMMAND...
     local error=$1 every=$2 from=$3 before=$4 after=$5 total n status wrong=0 where usual=0
     shift 5
     if [[ $from == registry ]]; then from=$(dirname "$(registry)"); fi
     "$before"
     "$programs/at_call" "fail=$error" "$from" 0 "$@" >usual 2>usual.said || usual=$?
+    cp usual.said said
     total=$(tail -n 1 usual) total=${total#none of }
     sed -i '$d' usual
     ((total > 10)) || complain "only $total system calls were counted"
-    { ((usual == 0)) && "$after" "$usual"; } || complain "it does not even work when nothing fails: $(cat usual.said)"
+    cp usual printed
+    { ((usual == ends_with)) && "$after" "$usual"; } || complain "it does not even work when nothing fails: $(cat usual.said)"
     for ((n = 1 + error % every; n <= total; n += every)); do
         "$before"
         status=0
@@ -58,7 +62,7 @@ fails_at_each_call() { # ERRNO EVERY FROM BEFORE AFTER COMMAND...
         where=$(tail -n 1 printed)
         sed -i '$d' printed
         {
-            well_behaved "$status" "$usual" && "$after" "$status"
+            "$judge" "$status" "$usual" && "$after" "$status"
         } >complaint 2>&1 || {
             printf 'at system call %s, error %s: exit status %s, it said: %s\n%s\n' "${where:-$n}" "$error" "$status" \
                 "$(head -c 600 said)" "$(head -c 2000 complaint)"
@@ -69,9 +73,13 @@ fails_at_each_call() { # ERRNO EVERY FROM BEFORE AFTER COMMAND...
     ((wrong == 0))
 }
 
-well_behaved() { # STATUS USUAL
+alive() { # STATUS
     if (($1 >= 124 && $1 != 125 && $1 != 126)); then complain 'killed, or took too long' || return; fi
     if grep -qE '^(terminate called|free\(\)|double free|malloc)' said; then complain 'it crashed' || return; fi
+}
+
+well_behaved() { # STATUS USUAL
+    alive "$1" || return
     if (($1 == $2)); then
         # What it always says is no word about it. JSON has a place of its own for such words.
         ! cmp -s <(sed 's/[0-9]//g' usual.said) <(sed 's/[0-9]//g' said) ||
@@ -90,6 +98,12 @@ words_in_json() { grep -cE '"why"|"(unseen_processes|not_entered)": [1-9]' "$1" 
 
 # It works, or says that it does not: see well_behaved.
 nothing() { :; }
+
+# It ended as one that came to a verdict, or says why it has none.
+has_a_verdict() { # STATUS USUAL
+    alive "$1" || return
+    (($1 == 0 || $1 == 3)) || grep -qE '"verdict": "(error|not available)"' printed || grep -q '^ipcns: ' said || complain 'it does not say why it failed'
+}
 
 # What could not be taken away the next command takes away.
 swept() {
@@ -211,6 +225,68 @@ exec_it() { # ERRNO
     expect_status 0
 }
 
+after_attach() { # STATUS
+    local left
+    if (($1 == 0)); then
+        whole x
+    else
+        left=$(find "$(registry)" -name '*x*'; grep -F " $(registry)/x" /proc/self/mountinfo || true)
+        [[ -z $left ]] || complain "left: $left"
+    fi
+}
+
+attach_it() { # ERRNO
+    if [[ ! -e $(registry)/y ]]; then ipcns create y; fi
+    fails_at_each_call "$1" 1 registry no_name after_attach "$IPCNS" attach x y
+    no_name
+    ipcns delete y
+}
+
+@test "attach of which a system call fails makes a whole name or none" {
+    run in_private_run attach_it "$EIO"
+    expect_status 0
+    run in_private_run attach_it "$ENOMEM"
+    expect_status 0
+}
+
+# --- verdicts --------------------------------------------------------------------------------------------------
+
+verdicts() { # JQ-CONDITION
+    if grep -q '^ipcns: write to standard output: ' said; then return; fi
+    jq -r ".channels[] | select($1) | .channel + \": \" + .verdict + \", \" + .why" printed
+}
+
+# Between a place and itself nothing is isolated, and what could not be tried is no proof that it is.
+none_isolated() { # STATUS
+    local found
+    (($1 != 0)) || complain 'it says that all is as expected' || return
+    found=$(verdicts '.verdict == "isolated"') || complain 'no JSON' || return
+    [[ -z $found ]] || complain "$found"
+}
+
+# Between two new ones, what must be isolated is, whatever could not be tried.
+none_open() { # STATUS
+    local found
+    found=$(verdicts '.expected and .verdict == "open"') || complain 'no JSON' || return
+    [[ -z $found ]] || complain "$found" || return
+    (($1 != 0)) || { found=$(verdicts '.expected and .verdict != "isolated"') && [[ -z $found ]]; } ||
+        complain "all is as expected, it says: $found"
+}
+
+verify_it() { # ERRNO
+    local judge=has_a_verdict ends_with=3 from=${IPCNS%/bin/ipcns}/libexec/ipcns/ipcns-agent
+    fails_at_each_call "$1" $((every * 25)) "$from" nothing none_isolated "$IPCNS" verify self self --json
+    ends_with=0
+    fails_at_each_call "$1" $((every * 25)) "$from" nothing none_open "$IPCNS" verify --json
+}
+
+@test "verify takes no system call that fails for a proof" {
+    run in_private_run verify_it "$EIO"
+    expect_status 0
+    run in_private_run verify_it "$ENOMEM"
+    expect_status 0
+}
+
 # --- objects ---------------------------------------------------------------------------------------------------
 
 show_it() { # ERRNO
@@ -234,14 +310,17 @@ show_it() { # ERRNO
 }
 
 look_everywhere() { # ERRNO
+    if is_root; then mount -t tmpfs none /dev/shm; fi
     fails_at_each_call "$1" "$every" registry full_name nothing "$IPCNS" show --all --json
     fails_at_each_call "$1" "$every" registry full_name nothing "$IPCNS" list --json
     no_name
 }
 
-# What other tests have in /dev/shm comes and goes.
+# What the rest of the system has in the host's namespace comes and goes, so this looks from another one; what other tests have
+# mounted does as well.
 # bats test_tags=serial, root
 @test "what list and show --all can not find out they say" {
+    private_options+=(--ipc)
     run in_private_run look_everywhere "$EIO"
     expect_status 0
     run in_private_run look_everywhere "$ENOMEM"
@@ -326,7 +405,7 @@ no_file() {
 
 saved_or_not() { # STATUS
     local found
-    if (($1 == 0)); then
+    if (($1 == 0)) || grep -q 'there, and whole' said; then
         ipcns restore saved y || complain 'what was saved can not be restored' || return
         found=$(ipcns diff x y 2>&1) || grep -q 'not saved$' said || complain "what was saved differs: $found" || return
     else
