@@ -23,7 +23,9 @@ struct IPCNS_API HoldOptions {
     /// throws from that time on. Nothing: no limit, but still() gives up after ten seconds.
     std::optional<std::chrono::nanoseconds> max_pause;
     /// Hold also those who are not in the namespace, and map or have open an object of the place. Looking for them takes
-    /// a pass over all processes, before anybody is stopped.
+    /// a pass over all processes, before anybody is stopped. Which namespace a mapped segment of System V is of, /proc does
+    /// not say: who maps one of the same number elsewhere is held as well when more attachments are counted (shm_nattch)
+    /// than are seen inside, and those of his own namespace are not just as many as are seen there.
     bool outsiders = true;
     /// Processes to be left alone, beside the calling one.
     std::vector<pid_t> except;
