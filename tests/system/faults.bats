@@ -12,6 +12,7 @@
 
 # shellcheck disable=SC2034,SC2154 # names.bash reads private_options; status and output are bats'
 # shellcheck disable=SC2317 # functions that in_private_run calls
+# shellcheck disable=SC2030,SC2031 # private_options is each test's own
 
 load common
 load names
