@@ -502,6 +502,7 @@ TEST(Choosing, WhatIsTheHosts) {
     });
     in_new_namespaces([] {
         // The namespace is new, the /dev/shm is the one that was there.
+        ASSERT_EQ(::umount2("/dev/shm", MNT_DETACH), 0);
         const Place place = here();
         Kinds inside;
         inside.add(Kind::shm);
