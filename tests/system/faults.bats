@@ -25,8 +25,8 @@ setup() {
     export marker where
     # Few processes: a command that looks through all of them would make thousands of calls.
     private_options=(--pid --fork --mount-proc)
-    every=${IPCNS_TEST_EVERY:-8}
-    is_root || every=${IPCNS_TEST_EVERY:-40}
+    every=${IPCNS_TEST_EVERY:-16}
+    is_root || every=${IPCNS_TEST_EVERY:-80}
     judge=well_behaved ends_with=0
     export every judge ends_with
 }
@@ -277,9 +277,9 @@ none_open() { # STATUS
 verify_it() { # ERRNO
     mount -t tmpfs none /dev/shm
     local judge=has_a_verdict ends_with=3 from=${IPCNS%/bin/ipcns}/libexec/ipcns/ipcns-agent
-    fails_at_each_call "$1" $((every * 25)) "$from" nothing none_isolated "$IPCNS" verify self self --json
+    fails_at_each_call "$1" $((every * 12)) "$from" nothing none_isolated "$IPCNS" verify self self --json
     ends_with=0
-    fails_at_each_call "$1" $((every * 25)) "$from" nothing none_open "$IPCNS" verify --json
+    fails_at_each_call "$1" $((every * 12)) "$from" nothing none_open "$IPCNS" verify --json
 }
 
 # What could not be taken away is in a namespace that goes with the test.
