@@ -43,8 +43,8 @@ complain() {
 
 # Calls BEFORE, runs the command with one of its system calls failing, looks at what it said, and calls AFTER with its exit
 # status: for every EVERYth call. Goes on after what is wrong, and tells all of it. FROM: see at_call; "registry" is that.
-# $ends_with: the exit status when nothing fails; $judge: who looks at what it said; $again: how often another look is taken, where
-# somebody else may be seen.
+# $ends_with: the exit status when nothing fails; $judge: who looks at what it said; $again: how often it is looked
+# what that is like, until twice the same is seen, where somebody else may be seen.
 fails_at_each_call() { # ERRNO EVERY FROM BEFORE AFTER COMMAND...
     local error=$1 every=$2 from=$3 before=$4 after=$5 total n status wrong=0 where usual=0
     shift 5
@@ -73,10 +73,6 @@ fails_at_each_call() { # ERRNO EVERY FROM BEFORE AFTER COMMAND...
         {
             "$judge" "$status" "$usual" && "$after" "$status"
         } >complaint 2>&1 || {
-            if ((again-- > 0)); then
-                n=$((n - every))
-                continue
-            fi
             printf 'at system call %s, error %s: exit status %s, it said: %s\n%s\n' "${where:-$n}" "$error" "$status" \
                 "$(head -c 600 said)" "$(head -c 2000 complaint)"
             wrong=$((wrong + 1))
