@@ -50,7 +50,7 @@ fails_at_each_call() { # ERRNO EVERY FROM BEFORE AFTER COMMAND...
     shift 5
     if [[ $from == registry ]]; then from=$(dirname "$(registry)"); fi
     "$before"
-    "$programs/at_call" "fail=$error" "$from" 0 "$@" >usual 2>usual.said || usual=$?
+    timeout 20 "$programs/at_call" "fail=$error" "$from" 0 "$@" >usual 2>usual.said || usual=$?
     cp usual.said said
     total=$(tail -n 1 usual) total=${total#none of }
     sed -i '$d' usual
@@ -58,17 +58,19 @@ fails_at_each_call() { # ERRNO EVERY FROM BEFORE AFTER COMMAND...
     cp usual printed
     # Who is just ending is not there the next time.
     while ((again > 0)); do
-        "$programs/at_call" "fail=$error" "$from" 0 "$@" 2>/dev/null | sed '$d' >printed
+        timeout 20 "$programs/at_call" "fail=$error" "$from" 0 "$@" 2>/dev/null | sed '$d' >printed
         if diff -q <(the_same usual) <(the_same printed) >/dev/null; then break; fi
         cp printed usual
         again=$((again - 1))
     done
     { ((usual == ends_with)) && "$after" "$usual"; } || complain "it does not even work when nothing fails: $(cat usual.said)"
-    for ((n = 1 + error % every; n <= total; n += every)); do
+    # How many there are depends on who else is there, so the end is where none has failed.
+    for ((n = 1 + error % every; n <= 2 * total; n += every)); do
         "$before"
         status=0
         timeout 20 "$programs/at_call" "fail=$error" "$from" "$n" "$@" >printed 2>said || status=$?
         where=$(tail -n 1 printed)
+        if [[ $where == 'none of '* ]]; then break; fi
         sed -i '$d' printed
         {
             "$judge" "$status" "$usual" && "$after" "$status"
@@ -101,7 +103,7 @@ well_behaved() { # STATUS USUAL
 
 # What differs from one time to the next is left out: numbers of objects and processes, times; nothing is not something. A state that could not be
 # found out is ?, which says so, and a user whose name could not be a number.
-the_same() { sed -E 's/"(resident|swapped|name|command|owner|group|creator|creator_group)": .*/"\1"/; s/(msg +bytes in them) .*/\1/; s/\b0%/N%/g; s/:0\b/:N/g; s/\b0\b/Z/g; s/[0-9]+/N/g; s/ +/ /g; s/ (orphan|\?) / STATE /; s/ ('"$(id -un)"') / N /; s/( [-NKMG.%]+)+( \[\.+\])?( -| \/dev\/shm$)?/ U/g; s/"(orphan|unknown)"/STATE/' "$1"; } # FILE
+the_same() { sed -E 's/"(resident|swapped|name|command|user|owner|group|creator|creator_group)": .*/"\1"/; s/(msg +bytes in them) .*/\1/; s/\b0%/N%/g; s/:0\b/:N/g; s/\b0\b/Z/g; s/[0-9]+/N/g; s/ +/ /g; s/ (orphan|\?) / STATE /; s/ ('"$(id -un)"') / N /; s/( [-NKMG.%]+)+( \[\.+\])?( -| \/dev\/shm$)?/ U/g; s/"(orphan|unknown)"/STATE/' "$1"; } # FILE
 
 words_in_json() { grep -cE '"why"|"(unseen_processes|not_entered)": [1-9]' "$1" || true; } # FILE
 
