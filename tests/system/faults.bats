@@ -103,7 +103,7 @@ well_behaved() { # STATUS USUAL
 
 # What differs from one time to the next is left out: numbers of objects and processes, times; nothing is not something. A state that could not be
 # found out is ?, which says so, and a user whose name could not be a number.
-the_same() { sed -E 's/"(resident|swapped|name|command|user|owner|group|creator|creator_group)": .*/"\1"/; s/(msg +bytes in them) .*/\1/; s/\b0%/N%/g; s/:0\b/:N/g; s/\b0\b/Z/g; s/[0-9]+/N/g; s/ +/ /g; s/ (orphan|\?) / STATE /; s/ ('"$(id -un)"') / N /; s/( [-NKMG.%]+)+( \[\.+\])?( -| \/dev\/shm$)?/ U/g; s/"(orphan|unknown)"/STATE/' "$1"; } # FILE
+the_same() { sed -E 's/ ('"$(id -un)"') / '"$(id -u)"' /; s/"(resident|swapped|name|command|user|owner|group|creator|creator_group)": .*/"\1"/; s/(msg +bytes in them) .*/\1/; s/\b0%/N%/g; s/:0\b/:N/g; s/\b0\b/Z/g; s/[0-9]+/N/g; s/ +/ /g; s/ (orphan|\?) / STATE /; s/( [-NKMG.%]+)+( \[\.+\])?( -| \/dev\/shm$)?/ U/g; s/"(orphan|unknown)"/STATE/' "$1"; } # FILE
 
 words_in_json() { grep -cE '"why"|"(unseen_processes|not_entered)": [1-9]' "$1" || true; } # FILE
 
