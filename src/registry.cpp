@@ -706,11 +706,23 @@ SharedName Registry::share(std::string_view name, const CreateOptions& options) 
     // Others may make the name or take it away in between; each time that happens, one of them has got on.
     for (int tries = 1;; ++tries) {
         if (auto shared = join(wanted)) return std::move(*shared);
+        Fd lease;
         try {
-            Fd lease = add(name, options, nullptr, Lease::shared);
-            return {open(name), std::move(lease), true};
+            lease = add(name, options, nullptr, Lease::shared);
         } catch (const Error& error) {
             if (error.code().value() != EEXIST || tries == 100) throw;
+            continue;
+        }
+        try {
+            return {open(name), std::move(lease), true};
+        } catch (...) {
+            lease.reset();
+            try {
+                (void)remove_unused(name);
+            } catch (const Error&) {
+                // Then the next change to the registry does it.
+            }
+            throw;
         }
     }
 }

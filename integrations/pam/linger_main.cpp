@@ -9,6 +9,7 @@
 #include <ipcns/registry.hpp>
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -23,16 +24,20 @@
 
 namespace {
 
-// Nobody's child, with nothing open but the end of a pipe: who started us goes on when it is closed.
+// Nobody's child, with nothing open but the end of a pipe: who started us goes on when a byte comes, or fails when none does.
 int detach() {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) ::_exit(1);
-    if (::fork() != 0) {
-        char none = 0;
+    const pid_t child = ::fork();
+    if (child < 0) ::_exit(1);
+    if (child > 0) {
+        char sure = 0;
         ::close(ends[1]);
-        while (::read(ends[0], &none, 1) < 0 && errno == EINTR) {}
-        ::_exit(0);
+        ssize_t count = 0;
+        while ((count = ::read(ends[0], &sure, 1)) < 0 && errno == EINTR) {}
+        ::_exit(count == 1 ? 0 : 1);
     }
+    (void)::signal(SIGPIPE, SIG_IGN); // of a starter that was killed
     const int end = ::fcntl(ends[1], F_DUPFD_CLOEXEC, 3);
     (void)::setsid();
     (void)!::chdir("/");
@@ -62,7 +67,10 @@ void linger(const std::string& name, std::chrono::seconds seconds, ipcns::Fd sta
     for (;;) {
         {
             // Held meanwhile, or the next one who changes a name would sweep it up.
-            const ipcns::Fd lease = registry.outlast(name, [&] { starter.reset(); });
+            const ipcns::Fd lease = registry.outlast(name, [&] {
+                if (starter) (void)!::write(starter.get(), "", 1);
+                starter.reset();
+            });
             std::this_thread::sleep_for(seconds);
         }
         const auto left = registry.remove_unused(name);

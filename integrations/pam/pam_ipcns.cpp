@@ -91,7 +91,35 @@ struct Session {
     Fd lease;
 };
 
-void forget(pam_handle_t* /*handle*/, void* data, int /*status*/) { delete static_cast<Session*>(data); }
+void log_error(pam_handle_t* handle, const Error& error) {
+    pam_syslog(handle, LOG_ERR, "%s%s%s", error.what(),
+               error.hint().empty() ? "" : "; hint: ", error.hint().c_str());
+}
+
+// Calls a function, logs what it throws.
+template <class Function>
+bool succeeds(pam_handle_t* handle, Function function) noexcept {
+    try {
+        function();
+        return true;
+    } catch (const Error& error) {
+        log_error(handle, error);
+    } catch (const std::exception& error) {
+        pam_syslog(handle, LOG_ERR, "%s", error.what());
+    } catch (...) {
+        pam_syslog(handle, LOG_ERR, "something is wrong");
+    }
+    return false;
+}
+
+// The end of PAM's handle. When a session is closed this thread is back already; when another module has refused it, nobody
+// closes it, and the program around us goes on where it was.
+void forget(pam_handle_t* handle, void* data, int status) {
+    const std::unique_ptr<Session> session(static_cast<Session*>(data));
+    if (status == PAM_SUCCESS || (status & (PAM_DATA_REPLACE | PAM_DATA_SILENT)) != 0 || ::geteuid() != 0)
+        return;
+    (void)succeeds(handle, [&] { session->origin->go_back(); });
+}
 
 // No handler of the program around us may run in a thread or a process of ours.
 class SignalsBlocked {
@@ -147,8 +175,8 @@ std::string linger_program() {
     throw Error(ENOENT, "find the program ipcns-linger", "install ipcns again");
 }
 
-// Starts what takes the name away after the last session. It is nobody's child: this one ends at once, and makes no
-// SIGCHLD that the program around us could wonder about.
+// Starts what takes the name away after the last session, and waits until that is sure to happen. In between is a process that
+// never calls exec, which would have it send SIGCHLD when it ends: the program around us is to see no child that it has not made.
 void start_linger(const Home& home, const std::string& name, std::chrono::seconds seconds) {
     const std::string program = linger_program();
     std::array<std::string, 3> words{"ipcns-linger", name, std::to_string(seconds.count())};
@@ -156,19 +184,24 @@ void start_linger(const Home& home, const std::string& name, std::chrono::second
     std::array<char*, 1> environment{nullptr};
     const SignalsBlocked blocked;
     const auto child = static_cast<pid_t>(::syscall(SYS_clone, 0, 0, 0, 0, 0));
+    int status = 0;
     if (child == 0) {
         // A copy of a process of maybe many threads: system calls alone.
-        if (::setns(home.ipc.get(), CLONE_NEWIPC) == 0 && ::setns(home.mounts.get(), CLONE_NEWNS) == 0 &&
-            ::syscall(SYS_setresgid, 0, 0, 0) == 0 && ::syscall(SYS_setresuid, 0, 0, 0) == 0)
+        (void)::signal(SIGCHLD, SIG_DFL); // or it might be ignored, and linger's status with it
+        if (::setns(home.ipc.get(), CLONE_NEWIPC) != 0 || ::setns(home.mounts.get(), CLONE_NEWNS) != 0 ||
+            ::syscall(SYS_setresgid, 0, 0, 0) != 0 || ::syscall(SYS_setresuid, 0, 0, 0) != 0)
+            ::_exit(1);
+        const auto linger = static_cast<pid_t>(::syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+        if (linger == 0) {
             ::execve(program.c_str(), arguments.data(), environment.data());
-        ::_exit(1);
+            ::_exit(1);
+        }
+        while (linger > 0 && ::waitpid(linger, &status, 0) < 0 && errno == EINTR) {}
+        ::_exit(linger > 0 && status == 0 ? 0 : 1);
     }
     const int number = errno;
-    int status = 0;
-    if (child > 0) {
-        while (::waitpid(child, &status, static_cast<int>(__WCLONE)) < 0 && errno == EINTR) {}
-    }
     if (child < 0) throw Error(number, "start ipcns-linger");
+    while (::waitpid(child, &status, static_cast<int>(__WCLONE)) < 0 && errno == EINTR) {}
     if (status != 0) throw Error(ECANCELED, "start ipcns-linger");
 }
 
@@ -207,7 +240,15 @@ SharedName share(const Home& home, const Settings& settings, const struct passwd
             for (int i = 1; !shared || !shared->made; ++i)
                 shared = names.share(i == 1 ? stem : stem + "." + std::to_string(i), create);
         }
-        if (shared->made) start_linger(home, shared->place.name, settings.linger);
+        if (!shared->made) return;
+        try {
+            start_linger(home, shared->place.name, settings.linger);
+        } catch (...) {
+            // Nobody would take it away.
+            shared->lease.reset();
+            (void)names.remove_unused(shared->place.name);
+            throw;
+        }
     });
     shared->place.mounts = home.mounts.duplicate();
     return std::move(*shared);
@@ -235,11 +276,6 @@ void move_to(Session& session, const Place& place) {
         session.origin->go_back();
         throw;
     }
-}
-
-void log_error(pam_handle_t* handle, const Error& error) {
-    pam_syslog(handle, LOG_ERR, "%s%s%s", error.what(),
-               error.hint().empty() ? "" : "; hint: ", error.hint().c_str());
 }
 
 void open_session(pam_handle_t* handle, const Settings& settings) {
@@ -278,22 +314,6 @@ void close_session(pam_handle_t* handle) {
     // A program that has given up its privileges by now stays, and goes soon.
     if (session->origin && ::geteuid() == 0) session->origin->go_back();
     pam_set_data(handle, data_name, nullptr, nullptr); // calls forget(), and the lease goes
-}
-
-// Calls a function, logs what it throws.
-template <class Function>
-bool succeeds(pam_handle_t* handle, Function function) noexcept {
-    try {
-        function();
-        return true;
-    } catch (const Error& error) {
-        log_error(handle, error);
-    } catch (const std::exception& error) {
-        pam_syslog(handle, LOG_ERR, "%s", error.what());
-    } catch (...) {
-        pam_syslog(handle, LOG_ERR, "something is wrong");
-    }
-    return false;
 }
 
 } // namespace

@@ -262,6 +262,84 @@ comes_back() {
     in_private_system comes_back
 }
 
+said_or_gone() { [[ -s log ]] || no_name 'user-*'; }
+says_so() { [[ -s log ]]; }
+
+refused_by_another() {
+    service mine linger=0
+    echo 'session required pam_deny.so' >>/etc/pam.d/mine
+    "$IPCNS_BUILD/tests/bin/pam_session" mine ipcnsa >seen
+    cat seen
+    [[ $(sed -n 's/^before //p' seen) == "$(sed -n 's/^after //p' seen)" ]]
+    [[ $(wc -l <seen) == 3 ]] # and no word of a child
+    run ! grep "^refused $home" seen
+    wait_until 20 no_name 'user-*'
+    [[ ! -s log ]]
+}
+
+@test "a program whose session another module refuses is where it was" {
+    in_private_system refused_by_another
+}
+
+# Each system call that the module makes, from its first look at the names on, and each of ipcns-linger's while that lasts.
+calls_fail() {
+    local n before inside after total=0 wrong=0 error words complaint tree=$open/tree
+    mkdir -p "$tree"/{bin,lib/security,libexec/ipcns}
+    cp "$IPCNS_BUILD/tests/bin/pam_session" "$tree/bin/"
+    cp "$pam" "$tree/lib/security/"
+    cp "$IPCNS_BUILD/libexec/ipcns/ipcns-linger" "$tree/libexec/ipcns/"
+    pam=$tree/lib/security/pam_ipcns.so
+    for error in 5 12; do # EIO, ENOMEM
+        words='linger=0 limit=shmmni=7'
+        if ((error == 12)); then words+=' required=yes'; fi
+        # shellcheck disable=SC2086 # words
+        service mine $words
+        for ((n = 1; n < 1000; ++n)); do
+            : >log
+            complaint=''
+            timeout 20 "$IPCNS_BUILD/tests/bin/at_call" "fail=$error" /run/ipcns "$n" "$tree/bin/pam_session" mine ipcnsa >seen ||
+                complaint="exit status $?"
+            # Its end is the end of the session, and so begins the end of the name.
+            wait_until 20 said_or_gone || complaint='the name stays, without a word'
+            if [[ $(tail -n 1 seen) == 'none of '* ]]; then break; fi
+            total=$((total + 1))
+            before=$(sed -n 's/^before //p' seen)
+            inside=$(grep -oE '^(inside|refused)' seen) || complaint='nothing opened, nothing refused'
+            after=$(sed -nE 's/^(inside|refused) //p' seen)
+            # libpam itself may refuse what no module does.
+            if [[ $inside == refused && $error == 5 ]] && ! grep -q 'PAM audit' log; then complaint='refused, though it is not required'; fi
+            if [[ $after == "$before" ]]; then
+                if [[ $inside == inside && $error == 12 ]]; then complaint='required, and it stays outside'; fi
+                wait_until 10 says_so || complaint='it stays outside, without a word'
+            elif [[ ${after%% *} == "${before%% *}" || $(cut -d ' ' -f 2 <<<"$after") == "$(cut -d ' ' -f 2 <<<"$before")" ]]; then
+                complaint='half inside'
+            fi
+            [[ $(sed -n 's/^after //p' seen) == "$before" ]] || wait_until 10 says_so || complaint='it does not come back, without a word'
+            # What could not be taken away at once goes with the next change of a name.
+            if grep 'child' seen; then complaint='it was told of a child'; fi
+            if ! no_name 'user-*'; then
+                "$IPCNS" create other
+                "$IPCNS" delete other
+                wait_until 20 no_name 'user-*' || complaint='the name stays for ever'
+            fi
+            if [[ -n $complaint ]]; then
+                printf 'at system call %s, error %s: %s\n' "$(tail -n 1 seen)" "$error" "$complaint"
+                cat seen log
+                wrong=$((wrong + 1))
+            fi
+        done
+        # Nothing failed, so all is well.
+        [[ ! -s log ]]
+    done
+    printf '%s system calls failed, one after the other\n' "$total"
+    ((wrong == 0 && total > 100))
+}
+
+# bats test_tags=root, seconds:180
+@test "a login of which a system call fails is inside or outside, says so, and leaves nothing" {
+    in_private_system calls_fail
+}
+
 # --- the module itself --------------------------------------------------------------------------------------------
 
 @test "the module shows PAM's functions alone and needs no C++ library" {
