@@ -10,6 +10,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -110,6 +111,13 @@ public:
     }
 };
 
+// An empty word is a variable without a value, as a rule, and would be taken for no word at all: a filter that fits everything,
+// a namespace that is another one.
+CLI::Option* never_empty(CLI::Option* option) {
+    return option->check(
+        [](const std::string& text) { return std::string(text.empty() ? "its value is empty" : ""); });
+}
+
 } // namespace
 
 Option* Option::required() {
@@ -158,15 +166,15 @@ App* App::add_subcommand(const std::string& name, const std::string& description
 }
 
 Option* App::add_option(const std::string& names, std::string& to, const std::string& help) {
-    return &options_.emplace_back(app_->add_option(names, to, help));
+    return &options_.emplace_back(never_empty(app_->add_option(names, to, help)));
 }
 
 Option* App::add_option(const std::string& names, std::optional<std::string>& to, const std::string& help) {
-    return &options_.emplace_back(app_->add_option(names, to, help));
+    return &options_.emplace_back(never_empty(app_->add_option(names, to, help)));
 }
 
 Option* App::add_option(const std::string& names, std::vector<std::string>& to, const std::string& help) {
-    return &options_.emplace_back(app_->add_option(names, to, help));
+    return &options_.emplace_back(never_empty(app_->add_option(names, to, help)));
 }
 
 Option* App::add_option(const std::string& names, double& to, const std::string& help) {
@@ -174,7 +182,12 @@ Option* App::add_option(const std::string& names, double& to, const std::string&
 }
 
 Option* App::add_option(const std::string& names, std::optional<std::uint64_t>& to, const std::string& help) {
-    return &options_.emplace_back(app_->add_option(names, to, help));
+    return &options_.emplace_back(app_->add_option(names, to, help)->check([](const std::string& text) {
+        std::uint64_t number = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+        const bool right = !text.empty() && error == std::errc() && end == text.data() + text.size();
+        return right ? std::string() : fmt::format("'{}' is no number", text);
+    }));
 }
 
 void App::add_flag(const std::string& names, bool& to, const std::string& help) {
@@ -270,7 +283,7 @@ int run_program(int argc, char** argv, std::initializer_list<Command> commands) 
     try {
         program.parse(argc, argv);
     } catch (const CLI::CallForHelp& help) {
-        return program.exit(help);
+        status = program.exit(help);
     } catch (const CLI::ParseError& error) {
         const auto chosen = program.get_subcommands();
         complain_of(error, chosen.empty() ? nullptr : chosen.front(), program.remaining(true));

@@ -111,7 +111,7 @@ int exec_command(int argc, char** argv) {
         case option_all: all = true; break;
         case option_ipc_only: options.launch.isolation = Isolation::ipc_only; break;
         case 'q': quiet = true; break;
-        case 'h': write_text(STDOUT_FILENO, exec_help); return 0;
+        case 'h': return print(exec_help, own_failure);
         default:
             if (!options.take(option, optarg)) refuse_option("exec", option, argv);
         }

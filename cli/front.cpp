@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 
 namespace ipcns::cli {
@@ -28,12 +29,21 @@ void end_by_interrupt() {
     ::sigprocmask(SIG_UNBLOCK, &one, nullptr);
 }
 
+int print(std::string_view text, int failed) {
+    if (write_text(STDOUT_FILENO, text)) return 0;
+    complain(Error(errno, "write to standard output"));
+    return failed;
+}
+
 void say(const std::string& text) { write_text(STDERR_FILENO, "ipcns: " + text + "\n"); }
 
 bool ProgramOptions::take(int option, const char* value) {
     switch (option) {
     case 'v': verbose = true; return true;
-    case option_chdir: launch.directory = value; return true;
+    case option_chdir:
+        if (value[0] == '\0') throw UsageError("'' is no folder", "--chdir FOLDER starts the program there");
+        launch.directory = value;
+        return true;
     case option_env: {
         const std::string text = value;
         const auto equals = text.find('=');
@@ -43,7 +53,10 @@ bool ProgramOptions::take(int option, const char* value) {
         set_.push_back(text);
         return true;
     }
-    case option_unset: unset_.emplace_back(value); return true;
+    case option_unset:
+        if (value[0] == '\0') throw UsageError("'' is no variable", "--unset KEY takes one away");
+        unset_.emplace_back(value);
+        return true;
     case option_root: launch.map_root = true; return true;
     case option_die: launch.die_with_parent = true; return true;
     default: return false;

@@ -33,6 +33,9 @@ int status_of(const Error& error);
 /// or script only then; `$?` is 130 in either case. Returns where there is no terminal that it can have come from.
 void end_by_interrupt();
 
+/// What --help and --version print. @return 0, or @p failed when it could not be written, which it says
+int print(std::string_view text, int failed);
+
 /// A line of -v.
 void say(const std::string& text);
 

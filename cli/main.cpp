@@ -70,6 +70,7 @@ std::string_view known_elsewhere(std::string_view word) {
         {"cp", "did you mean clone?"},
         {"copy", "did you mean clone?"},
         {"load", "did you mean restore?"},
+        {"version", "did you mean --version?"},
         {"cat", "did you mean peek?"},
         {"dump", "`ipcns save` writes a namespace to a file, `ipcns peek` prints what is in one object"},
         {"kill", "`ipcns delete --kill` ends the processes inside, and takes the namespace away"},
@@ -82,7 +83,7 @@ std::string_view known_elsewhere(std::string_view word) {
 // What to do about a word that is no command.
 std::string hint_for(std::string_view word) {
     std::string hint(known_elsewhere(word));
-    if (hint.empty() && word[0] == '-') hint = "options come after the COMMAND";
+    if (hint.empty() && word.starts_with('-')) hint = "options come after the COMMAND";
     if (hint.empty()) {
         const std::string_view near = nearest_command(word);
         if (!near.empty()) hint.append("did you mean ").append(near).append("?");
@@ -116,32 +117,33 @@ std::string hint_for(std::string_view word) {
 }
 
 // Where a standard descriptor is closed, the next one that is opened gets its number, and a message would go there. A
-// placeholder that is closed on exec keeps the number free of that, and closed for the program.
+// placeholder that is closed on exec keeps the number free of that, and closed for the program. It is no more use to us than the
+// closed one was.
 void keep_standard_descriptors_apart() {
     for (int fd = 0; fd < 3; ++fd) {
-        if (::fcntl(fd, F_GETFD) < 0) (void)::open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (::fcntl(fd, F_GETFD) < 0)
+            (void)::open("/dev/null", (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
     }
 }
 
 int main_command(int argc, char** argv) {
     const std::string_view word = argc > 1 ? argv[1] : "";
-    if (word.empty() || word == "--help" || word == "-h" || (word == "help" && argc == 2)) {
-        write_text(word.empty() ? STDERR_FILENO : STDOUT_FILENO, overview());
-        return word.empty() ? 2 : 0;
+    const bool help = word == "help" && argc > 2 && std::strcmp(argv[2], "help") != 0;
+    if (argc < 2) {
+        write_text(STDERR_FILENO, overview());
+        return 2;
     }
-    if (word == "--version" || word == "-V") {
-        write_text(STDOUT_FILENO, version_text());
-        return 0;
+    if (word == "--help" || word == "-h" || (word == "help" && !help)) return print(overview(), 1);
+    if (word == "--version" || word == "-V") return print(version_text(), 1);
+    if (help && argc > 3) {
+        complain("help: '" + escape(argv[3]) + "' is one argument too many", "write ipcns help COMMAND");
+        return 2;
     }
-    const bool help = word == "help";
     const char* name = help ? argv[2] : argv[1];
     const Command* command = find_command(name);
     if (command != nullptr && command->program == nullptr) {
         const bool run = std::strcmp(command->name, "run") == 0;
-        if (help) {
-            write_text(STDOUT_FILENO, run ? run_help : exec_help);
-            return 0;
-        }
+        if (help) return print(run ? run_help : exec_help, 1);
         return run ? run_command(argc - 1, argv + 1) : exec_command(argc - 1, argv + 1);
     }
     if (command != nullptr) {
@@ -149,12 +151,14 @@ int main_command(int argc, char** argv) {
         char* for_help[] = {argv[0], argv[2], help_option, nullptr};
         become_helper(command->program, help ? for_help : argv);
     }
-    if (!help && name[0] != '-' && std::strchr(name, '/') == nullptr) {
+    if (name[0] != '\0' && name[0] != '-' && std::strchr(name, '/') == nullptr) {
         const std::string other = std::string("ipcns-") + name;
-        ::execvp(other.c_str(), argv + 1);
+        char help_option[] = "--help";
+        char* for_help[] = {argv[2], help_option, nullptr};
+        ::execvp(other.c_str(), help ? for_help : argv + 1);
     }
-    complain(std::string("there is no ") + (name[0] == '-' ? "option " : "command ") + escape(name),
-             hint_for(name));
+    const std::string shown = name[0] == '\0' ? "''" : escape(name);
+    complain(std::string("there is no ") + (name[0] == '-' ? "option " : "command ") + shown, hint_for(name));
     return 2;
 }
 

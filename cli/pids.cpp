@@ -27,10 +27,24 @@ struct Options {
 // In the order of the columns above.
 enum class Field { pid, user, uid, command };
 
+// How many processes may be inside for all that is known.
+std::size_t count_unseen() {
+    InventoryOptions how;
+    how.descriptors = InventoryOptions::Descriptors::never;
+    how.details = false;
+    return Inventory::take(how).unseen;
+}
+
 void pids(const Options& options, bool table) {
     const NamespaceId id = resolve_namespace(Target::parse(options.target)).id();
     std::vector<pid_t> inside = processes_inside(id);
     for (const auto& name : visible_names()) std::erase(inside, name.keeper);
+    if (!options.format.json() && inside.empty()) {
+        if (const std::size_t unseen = count_unseen())
+            complain(fmt::format("none was found inside; {} {} could not be looked at", unseen,
+                                 unseen == 1 ? "process" : "processes"),
+                     ::geteuid() == 0 ? "" : "root sees those of all users");
+    }
     if (!table && !options.format.json()) {
         for (const pid_t pid : inside) fmt::print("{}\n", pid);
         return;
@@ -50,7 +64,9 @@ void pids(const Options& options, bool table) {
         });
     }
     if (options.format.json())
-        fmt::print("{}\n", Json{{"ns", id.inode}, {"processes", rows.json()}}.dump(4));
+        fmt::print(
+            "{}\n",
+            Json{{"ns", id.inode}, {"processes", rows.json()}, {"unseen_processes", count_unseen()}}.dump(4));
     else
         rows.print();
 }

@@ -315,19 +315,20 @@ bool is_terminal() { return ::isatty(STDIN_FILENO) != 0 && ::isatty(STDOUT_FILEN
 void remove_fitting(const Options& options, const Place& place, const Selection& selection, int& status) {
     const Report report(options.verbose, true, status);
     const bool ask = !options.dry_run && !options.yes;
-    if (ask && !is_terminal()) {
-        complain_that_nobody_answers();
-        status = 1;
-        return;
-    }
     Choice choice = choose(place, selection, (options.dry_run && options.format.shows("STATE")) || ask);
-    if (options.dry_run || (ask && !choice.chosen.empty())) list(options, place, choice.chosen);
+    if (options.dry_run || (ask && is_terminal() && !choice.chosen.empty()))
+        list(options, place, choice.chosen);
     tell_the_rest(options, choice, status);
     const std::size_t count = choice.chosen.size();
     if (count == 0) complain("nothing there fits, so there is nothing to remove");
     if (count == 0 || options.dry_run) return;
     std::vector<Chosen> chosen = std::move(choice.chosen);
     if (ask) {
+        if (!is_terminal()) {
+            complain_that_nobody_answers();
+            status = 1;
+            return;
+        }
         const std::string question =
             fmt::format("Remove {}?", count == 1 ? "it" : fmt::format("these {}", count));
         if (!may_remove(question)) {

@@ -158,10 +158,7 @@ Examples:
 
 int run_command(int argc, char** argv) {
     RunOptions options = parse_run_options(argc, argv);
-    if (options.help) {
-        write_text(STDOUT_FILENO, run_help);
-        return 0;
-    }
+    if (options.help) return print(run_help, own_failure);
     if (options.replace) replace(options.launch);
     return run_supervised(options);
 }

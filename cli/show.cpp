@@ -936,9 +936,10 @@ void show(Options& options, const App& command, int& status) {
     const int presets = options.times + options.pids + options.creators;
     if (presets > 1 || (presets == 1 && command.count("--output") != 0))
         throw UsageError("only one of -t, -p, -c and -o chooses the columns");
-    if (options.summary && (options.all || options.holders || presets != 0))
+    if (options.summary && (options.all || options.holders || presets != 0 || command.count("--output") != 0))
         throw UsageError(
-            "--summary is of one namespace, and goes with none of --all, --holders, -t, -p and -c");
+            "--summary is of one namespace, has columns of its own, and goes with none of --all, "
+            "--holders, -t, -p, -c and -o");
     options.everything = !wanted.objects.empty() && presets == 0 && command.count("--output") == 0;
     options.holders = options.holders || options.everything;
     choose_columns(options, command);

@@ -3,6 +3,7 @@
 // once.
 #include "message.hpp"
 #include "show.hpp"
+#include "tool.hpp"
 
 #include <ipcns/limits.hpp>
 #include <ipcns/text.hpp>
@@ -147,11 +148,15 @@ void show_summary(const Place& place, Kinds kinds, const Format& format, bool by
             }
         });
     }
-    if (format.json())
-        fmt::print("{}\n",
-                   Json{{"namespace", {{"ns", place.ipc.id().inode}}}, {"summary", rows.json()}}.dump(4));
-    else
+    if (!format.json()) {
         rows.print();
+        return;
+    }
+    const std::string name = registered_name(place.ipc.id());
+    fmt::print("{}\n", Json{{"namespace",
+                             {{"ns", place.ipc.id().inode}, {"name", name.empty() ? Json() : Json(name)}}},
+                            {"summary", rows.json()}}
+                           .dump(4));
 }
 
 } // namespace ipcns::cli

@@ -334,7 +334,7 @@ void compare_records(const Seen<PosixQueueRecord>& a, const Seen<PosixQueueRecor
     // Where the numbers differ, so do the messages.
     const bool equal = a.record.messages == b.record.messages && a.record.bytes == b.record.bytes;
     if (pair.options.content && equal && a.record.messages.value_or(0) != 0)
-        throw Unreadable("messages of a POSIX queue can't be read without taking them");
+        throw Unreadable("messages of a POSIX queue are not read; `ipcns peek` shows those of one");
 }
 
 void compare_records(const Seen<NamedSemaphoreRecord>& a, const Seen<NamedSemaphoreRecord>& b,

@@ -158,7 +158,8 @@ void throw_report(const Report& report, const LaunchOptions& options, unsigned l
     const std::string detail = report.detail != nullptr ? std::string(" ") + escape(report.detail) : "";
     switch (report.kind) {
     case Report::Kind::program:
-        throw ProgramError(report.error, "run " + escape(options.arguments[0]),
+        throw ProgramError(report.error,
+                           "run " + (options.arguments[0].empty() ? "''" : escape(options.arguments[0])),
                            program_hint(report.error, options));
     case Report::Kind::limit:
         fail(report.error, std::string("set the limit ") + report.what + "=" + report.detail,

@@ -230,6 +230,8 @@ print("\n".join(keys or value))')
             cat messages
             return 1
         }
+        # A line of an example that is outside of one would be a section.
+        if awk '/^```/ {inside = !inside} !inside && /^# .*[a-z]/' "$source" | grep .; then return 1; fi
         # The first line says which page it is, and it refers to no page of ours that there is not.
         [[ $(head -n 1 "$source") == "${page%.*}(${page##*.}) "* ]]
         while IFS= read -r other; do

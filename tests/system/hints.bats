@@ -15,6 +15,87 @@ teardown() {
 
 need_namespaces() { is_root || need_userns; }
 
+# `ipcns WORDS...` does nothing, since one of the words is empty: a variable without a value, as a rule.
+empty_is_refused() { # STATUS WORDS...
+    local wanted=$1
+    shift
+    run --separate-stderr ipcns "$@"
+    [[ $status == "$wanted" && -z $output && ($stderr == *"its value is empty"* || $stderr == *"''"*) ]] || {
+        printf 'ipcns'
+        printf " '%s'" "$@"
+        printf ' gives %s and %s\n%s\n' "$status" "$stderr" "$output"
+        return 1
+    }
+}
+
+@test "an empty word is never taken for none" {
+    need_namespaces
+    name=$(unique_name)
+    ipcns create "$name"
+    ipcns make "$name" msg 1
+    : >file
+    for option in --kind --owner --key --older-than; do
+        empty_is_refused 2 remove "$name" "$option" '' --yes
+        run -2 ipcns remove "$name" "$option=" --yes
+        empty_is_refused 2 remove host "$option" '' --dry-run
+    done
+    run -0 ipcns show "$name" -q -n -o OBJECT
+    expect_output msg:0
+    for command in verify limits identify pids show diff clear 'delete --timeout 1' attach monitor; do
+        # shellcheck disable=SC2086 # words
+        empty_is_refused 2 $command ''
+    done
+    empty_is_refused 2 limits '' shmmni=77
+    empty_is_refused 2 limits "$name" ''
+    empty_is_refused 2 diff "$name" ''
+    empty_is_refused 2 show "$name" ''
+    empty_is_refused 2 remove "$name" ''
+    empty_is_refused 2 peek "$name" ''
+    empty_is_refused 2 peek "$name" msg:0 --limit ''
+    empty_is_refused 2 clone "$name" ''
+    empty_is_refused 2 restore file ''
+    empty_is_refused 2 restore file --into ''
+    empty_is_refused 2 save "$name" ''
+    empty_is_refused 2 save "$name" new --max-pause ''
+    empty_is_refused 2 attach '' self
+    for option in --shm-size --config --limit; do empty_is_refused 2 create "$option" '' "$name.2"; done
+    for option in --expect --only --junit --run-options; do empty_is_refused 2 verify "$option" ''; done
+    for option in --owner --mode --size; do empty_is_refused 2 make "$name" shm 3 "$option" ''; done
+    empty_is_refused 2 make "$name" sem '' --count 1
+    empty_is_refused 2 show "$name" --output ''
+    for command in run 'exec self'; do
+        # shellcheck disable=SC2086 # words
+        for option in --chdir --env --unset; do empty_is_refused 125 ${command%% *} "$option" '' ${command#"${command%% *}"} true; done
+        # shellcheck disable=SC2086 # words
+        empty_is_refused 127 $command ''
+    done
+    for option in --name --shm-size --limit; do empty_is_refused 125 run "$option" '' true; done
+    empty_is_refused 125 exec '' true
+    empty_is_refused 2 ''
+    empty_is_refused 2 help ''
+    # Nothing has been made, and nothing taken away.
+    [[ ! -e new ]]
+    run -0 ipcns show "$name" -q -n -o OBJECT
+    expect_output msg:0
+    ipcns delete "$name"
+}
+
+@test "a number that is none is called that" {
+    for number in -1 99999999999999999999999 abc 1x; do
+        refused "'$number' is no number" 'ipcns peek --help' peek self msg:0 --limit "$number"
+    done
+}
+
+@test "help knows commands that others add" {
+    mkdir bin
+    printf '#!/bin/sh\necho "$0 $*"\n' >bin/ipcns-hello
+    chmod +x bin/ipcns-hello
+    PATH=$PWD/bin:$PATH run -0 ipcns help hello
+    expect_output "$PWD/bin/ipcns-hello --help"
+    refused 'there is no command nosuch' 'ipcns --help' help nosuch
+    refused "'more' is one argument too many" 'ipcns help COMMAND' help run more
+}
+
 # `ipcns WORDS...` is refused as wrong usage; its message holds the one text, its hint the other.
 refused() { fails 2 "$@"; } # MESSAGE HINT WORDS...
 

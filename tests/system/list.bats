@@ -219,6 +219,15 @@ stay_in_new() {
 # bats test_tags=user
 @test "an ordinary user is told how many processes could not be looked at" {
     ! ls -l /proc/1/ns/ipc 2>/dev/null >&2 || skip 'here one may look at process 1'
+    need_names
+    name=$(unique_name)
+    ipcns create "$name"
+    run --separate-stderr ipcns pids "$name"
+    expect_status 0
+    expect_output ''
+    expect_error 'none was found inside; '
+    ((${stderr//[^0-9]/} == $(ipcns pids "$name" --json | jq .unseen_processes)))
+    ipcns delete "$name"
     run --separate-stderr ipcns list
     expect_status 0
     [[ $stderr =~ ^ipcns:\ ([0-9]+)\ process(es)?\ could\ not\ be\ looked\ at ]]

@@ -80,6 +80,19 @@ teardown() { names_teardown; }
     done
 }
 
+@test "help and version that can not be written are a failure" {
+    for words in --help --version help 'help run' 'help show' 'run --help' 'exec --help' 'show --help' 'save --help'; do
+        ipcns_status=1
+        if [[ $words == run* || $words == exec* ]]; then ipcns_status=125; fi
+        for output in '>/dev/full' '>&-'; do
+            # shellcheck disable=SC2016 # words of another shell
+            run --separate-stderr sh -c 'command=$1; shift; eval "\"\$command\" $*"' - "$IPCNS" "$words" "$output"
+            expect_status "$ipcns_status"
+            expect_error 'write to standard output: '
+        done
+    done
+}
+
 @test "create refuses a name that exists, and leaves what is there alone" {
     need_names
     name=$(unique_name)
@@ -633,7 +646,7 @@ delete_all() {
     need_userns
     name=$(unique_name)
     ipcns create "$name"
-    run ipcns pids "$name"
+    run --separate-stderr ipcns pids "$name"
     expect_status 0
     expect_output ''
     run ipcns list -n -o NAME,PROCS,PID,HELD
@@ -656,7 +669,7 @@ delete_all() {
     run ipcns list -n -o NAME,PROCS,PID,HELD
     grep -qE "^($name,$second|$second,$name) +0 +- +keeper" <<<"$output"
     grep -qE "^$late +1 +$pid +process,keeper" <<<"$output"
-    run ipcns pids "$name"
+    run --separate-stderr ipcns pids "$name"
     expect_output ''
     # Nobody is inside, then; and the other name is not for --kill to end.
     run --separate-stderr ipcns delete --kill "$second"

@@ -145,6 +145,7 @@ state() { ipcns show "$name" -q -n -o OBJECT,STATE | sed -nE "s|^$1 +||p"; } # O
     run -2 ipcns show "$name" --ipcs -n
     run -2 ipcns show "$name" --limits
     run -2 ipcns show --all --summary
+    run -2 ipcns show "$name" --summary -o KIND
     run -2 ipcns show "$name" shm:0 --limits --ipcs
 }
 
@@ -263,7 +264,9 @@ same_for_all() {
     grep -qE '^sem +semaphores +5 ' <<<"$output"
     grep -qE '^shm +segments +0 +0 +100% ' <<<"$output"
     for line in "${lines[@]}"; do ((${#line} <= 80)); done
-    ipcns show "$name" --summary --json | jq -e '.summary | map(select(.kind == "msg" and .what == "queues"))[0] |
+    ipcns show "$name" --summary --json >summary
+    expect_equal "$(jq -r .namespace.name summary)" "$name"
+    jq -e <summary '.summary | map(select(.kind == "msg" and .what == "queues"))[0] |
         .used == 3 and .limit == 4 and .percent == 75 and .limited_by == "msgmni"'
 }
 
