@@ -25,6 +25,11 @@ void report(const std::string& name, const Leftovers& left, bool verbose) {
                                    : fmt::format("`ipcns attach {} {}` gives it the name again; "
                                                  "with --kill, delete ends them first",
                                                  name, left.inside.front()));
+    else if (left.unknown)
+        complain(fmt::format(
+            "the name {} is gone; what was in its namespace, and whether somebody is inside, could not be "
+            "found out from here",
+            name));
     else if (verbose)
         fmt::print(stderr, "ipcns: {} deleted; removed {}\n", name, describe(left));
 }

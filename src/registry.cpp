@@ -408,6 +408,8 @@ void sweep(const Registry& registry, int folder) {
 // @param nobody nobody was inside a moment ago, and that is good enough
 Leftovers empty_place(const Registry& registry, const Opened& opened, bool anyway, bool nobody) {
     Leftovers removed;
+    // Everybody is in there, and nobody wonders about it.
+    if (opened.attached && opened.place.ipc.id() == Namespace::host_id()) return removed;
     if (!nobody) removed.inside = others_inside(registry, opened);
     if (opened.attached || (!removed.inside.empty() && !anyway)) return removed;
     auto inside = std::move(removed.inside);
@@ -521,17 +523,22 @@ StartedKeeper put_keeper(int own, const std::string& name, const std::filesystem
     return keeper;
 }
 
+// What is the matter with a name that is there and cannot be opened.
+std::string why_not_from_here(const Registry& registry, int folder, const std::string& name) {
+    if (!open_folder_at(folder, name.c_str()) && (errno == ENOTDIR || errno == ELOOP))
+        return (registry.folder() / name).string() + " is there, and no name: move it away";
+    return registry.holding() == Registry::Holding::mounts
+               ? "its mounts lie in another mount namespace: use it there"
+               : "its keeper runs outside this user or pid namespace: use it there";
+}
+
 // Makes sure that nothing has a name yet, but what is dead.
 void make_free(const Registry& registry, int folder, const std::string& name, const std::string& what) {
     if (!exists(folder, name.c_str())) return;
     if (open_name(registry, folder, name))
         fail(EEXIST, what,
              "`ipcns delete " + name + "` takes the name away, `ipcns exec " + name + "` enters it");
-    if (!is_dead(registry, folder, name))
-        fail(EEXIST, what,
-             registry.holding() == Registry::Holding::mounts
-                 ? "its mounts lie in another mount namespace: use it there"
-                 : "its keeper runs outside this pid namespace: use it there");
+    if (!is_dead(registry, folder, name)) fail(EEXIST, what, why_not_from_here(registry, folder, name));
     dispose(folder, name); // its namespace is gone, as after a reboot with a /run that is kept
 }
 
@@ -559,6 +566,7 @@ std::optional<Leftovers> take_away(const Registry& registry, int folder, const s
                                    bool anyway, bool nobody) {
     const std::string hidden = random_name(".old-");
     std::optional<Opened> opened;
+    Leftovers left;
     // Each mount that goes waits for an RCU grace period, which on a busy machine takes long. So that is done without the
     // lock of the registry, under one of its own, which tells others to leave it to us.
     Fd own;
@@ -578,6 +586,7 @@ std::optional<Leftovers> take_away(const Registry& registry, int folder, const s
             none.inside = others_inside(registry, *opened);
             if (!none.inside.empty()) return none;
         }
+        left.unknown = !opened && !is_dead(registry, folder, name);
         if (::renameat(folder, name.c_str(), folder, hidden.c_str()) != 0)
             fail("delete " + name, errno == ENOENT ? "somebody else has deleted it just now" : "");
     }
@@ -586,7 +595,13 @@ std::optional<Leftovers> take_away(const Registry& registry, int folder, const s
         const Lock lock(registry, folder);
         sweep(registry, folder);
     });
-    return opened ? empty_place(registry, *opened, anyway, nobody) : Leftovers{};
+    if (!opened) return left;
+    try {
+        return empty_place(registry, *opened, anyway, nobody);
+    } catch (const Error& error) {
+        fail(error.code().value(), "empty " + name + ", whose name is gone",
+             error.what() + (error.hint().empty() ? "" : ": " + error.hint()));
+    }
 }
 
 std::string user_folder() {
@@ -880,6 +895,12 @@ Place Registry::open(std::string_view name) const {
     if (!opened && folder && is_closed(folder.get(), std::string(name)))
         fail(EACCES, "find the namespace " + std::string(name),
              "it belongs to somebody else: be that user, or root");
+    if (!opened && folder && exists(folder.get(), std::string(name).c_str())) {
+        const bool dead = is_dead(*this, folder.get(), std::string(name));
+        fail(dead || holding_ == Holding::mounts ? ENOENT : EACCES, "find the namespace " + std::string(name),
+             dead ? "it is gone; `ipcns delete " + std::string(name) + "` takes the name away, too"
+                  : why_not_from_here(*this, folder.get(), std::string(name)));
+    }
     if (!opened) fail(ENOENT, "find the namespace " + std::string(name), hint_for_missing(name));
     return std::move(opened->place);
 }
@@ -929,6 +950,9 @@ Leftovers Registry::remove(std::string_view name, const DeleteOptions& options) 
             if (!nobody && !end_processes(*this, *opened, options.kill_only, SIGTERM, options.grace) &&
                 !end_processes(*this, *opened, options.kill_only, SIGKILL, std::chrono::seconds(10)))
                 fail(EBUSY, what, "processes inside do not end");
+        } else if (!is_dead(*this, folder.get(), wanted)) {
+            fail(EACCES, what,
+                 "who is inside cannot be found out: " + why_not_from_here(*this, folder.get(), wanted));
         }
     }
     return *take_away(*this, folder.get(), wanted, false, options.empty_anyway, nobody);
@@ -966,12 +990,24 @@ bool has_own_shm(const Place& place) {
            own.st_ino != host.st_ino;
 }
 
+namespace {
+
+// Those of the namespace that the calling thread is in, also for who may not mount them; nothing where the kernel has none.
+Fd queues_here() {
+    QueueFolder queues = open_queues();
+    if (!queues && queues.missing != QueueFolder::Missing::no_queues)
+        fail(EPERM, "find the POSIX queues of a namespace", queues.why);
+    return std::move(queues.folder);
+}
+
+} // namespace
+
 Leftovers count_contents(const Place& place) {
     Leftovers found;
     const bool own_shm = has_own_shm(place);
     place.ipc.call([&] {
         found.sysv = sysv_usage();
-        if (const Fd queues = mount_queues()) found.queues = files_usage(queues.get());
+        if (const Fd queues = queues_here()) found.queues = files_usage(queues.get());
         if (own_shm) found.files = files_usage(place.shm.get());
     });
     return found;
@@ -993,7 +1029,7 @@ Leftovers remove_contents(const Place& place) {
     place.ipc.call([&] {
         go_on([&] { removed.sysv = remove_all_sysv(); });
         go_on([&] {
-            if (const Fd queues = mount_queues()) removed.queues = remove_all_files(queues.get());
+            if (const Fd queues = queues_here()) removed.queues = remove_all_files(queues.get());
         });
         if (own_shm) go_on([&] { removed.files = remove_all_files(place.shm.get()); });
     });

@@ -81,6 +81,8 @@ struct IPCNS_API Leftovers {
     std::vector<pid_t>
         inside; ///< processes that are still in the namespace: when there are any, nothing was removed,
                 ///< unless DeleteOptions::empty_anyway asked for it
+    bool unknown =
+        false; ///< the namespace could not be entered from here, so what was in it and who is inside is not known
 
     /// True when there was nothing to remove.
     [[nodiscard]] bool empty() const noexcept {
@@ -199,7 +201,7 @@ public:
     /// @throws as create
     [[nodiscard]] Draft draft(std::string_view name, const CreateOptions& options = {}) const;
     /// The place of this name.
-    /// @throws Error ENOENT, and EACCES when it was made for somebody else
+    /// @throws Error ENOENT, and EACCES when it was made for somebody else, or lies in a user namespace that cannot be entered from here
     [[nodiscard]] Place open(std::string_view name) const;
 
     /// Every name in it, sorted. Those whose namespace is gone are left out, and those made for somebody else.

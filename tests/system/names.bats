@@ -619,6 +619,78 @@ delete_all() {
     expect_status 1
 }
 
+# bats test_tags=user
+@test "from inside, where nothing may be mounted, delete and clear take what /dev/mqueue shows" {
+    need_userns
+    need setpriv
+    [[ -d /proc/sys/fs/mqueue ]] || skip 'this kernel has no POSIX queues'
+    name=$(unique_name)
+    for command in "delete -v $name" "clear -v --yes $name"; do
+        if [[ ! -e $(registry)/$name ]]; then ipcns create "$name"; fi
+        ipcns make "$name" msg 1
+        ipcns make "$name" mq /q
+        # shellcheck disable=SC2016 # words of another shell
+        run --separate-stderr ipcns exec --root "$name" -- unshare --mount sh -c '
+            mount -t tmpfs none /dev && mkdir /dev/mqueue && mount -t mqueue none /dev/mqueue &&
+                exec setpriv --bounding-set=-all --inh-caps=-all "$0" '"$command" "$IPCNS"
+        expect_status 0
+        [[ $stderr == *'removed 1 message queue, 1 POSIX queue'* ]]
+    done
+    run -0 ipcns show "$name" -q -n
+    expect_output ''
+    # Where nothing shows them it says that they may be there.
+    ipcns make "$name" mq /q
+    # shellcheck disable=SC2016 # words of another shell
+    run --separate-stderr ipcns exec --root "$name" -- unshare --mount sh -c '
+        mount -t tmpfs none /dev && exec setpriv --bounding-set=-all --inh-caps=-all "$0" delete "$1"' "$IPCNS" "$name"
+    expect_status 1
+    [[ $stderr == "ipcns: empty $name, whose name is gone: "*$'\n''hint: find the POSIX queues '* ]]
+    no_keeper "$name"
+}
+
+# bats test_tags=user
+@test "from another user namespace a name is not taken for none, and what it holds not for nothing" {
+    need_userns
+    name=$(unique_name)
+    ipcns create "$name"
+    ipcns make "$name" shm 1 --size 4K
+    for command in 'exec NAME true' 'show NAME' 'create NAME' 'delete --kill NAME'; do
+        # shellcheck disable=SC2086 # words
+        run --separate-stderr ipcns run -- "$IPCNS" ${command/NAME/$name}
+        ((status != 0))
+        expect_error 'its keeper runs outside this user or pid namespace'
+        [[ $stderr != *'did you mean'* ]]
+    done
+    run -0 ipcns show "$name" -q -n -o OBJECT
+    expect_output shm:0
+    run --separate-stderr ipcns run -- "$IPCNS" delete -v "$name"
+    expect_status 0
+    expect_equal "$stderr" "ipcns: the name $name is gone; what was in its namespace, and whether somebody is inside, could not be found out from here"
+    no_keeper "$name"
+}
+
+# bats test_tags=root
+@test "what is there and no name is called that, and the host is nobody's leftover" {
+    name=$(unique_name)
+    : >"/run/ipcns/$name"
+    run --separate-stderr ipcns create "$name"
+    rm "/run/ipcns/$name"
+    expect_status 1
+    expect_error "/run/ipcns/$name is there, and no name"
+    # Everybody is in there, and nothing is wrong with that.
+    ipcns attach "$name" host
+    run --separate-stderr ipcns delete "$name"
+    expect_status 0
+    [[ -z $stderr ]]
+    # A name that is gone says so.
+    ipcns create "$name"
+    umount "/run/ipcns/$name/ipc"
+    run --separate-stderr ipcns exec "$name" -- true
+    ipcns delete "$name"
+    expect_status 125
+    expect_error "hint: it is gone; \`ipcns delete $name\` takes the name away"
+}
+
 # --- keepers ---------------------------------------------------------------------------------------------------
 
 # bats test_tags=user
