@@ -108,14 +108,15 @@ void list(const Snapshot& snapshot, const Options& options) {
 }
 
 // The name that it was saved under.
-std::string saved_name(int input) {
+std::string saved_name(int input, const std::string& file) {
     const off_t start = ::lseek(input, 0, SEEK_CUR);
     if (start < 0)
         throw UsageError("what comes through a pipe can't be read twice: it needs a NAME",
                          "... | ipcns restore - NAME");
     std::string name = read_snapshot(input).name;
     if (name.empty())
-        throw UsageError("it was saved without a name, and needs one", "ipcns restore FILE NAME");
+        throw UsageError(escape(file) + " was saved without a name, and needs one",
+                         "ipcns restore FILE NAME");
     if (::lseek(input, start, SEEK_SET) != start)
         throw Error(errno, "go back to the beginning of the snapshot");
     return name;
@@ -167,15 +168,18 @@ void restore(const Options& options) {
         list(read_snapshot(input), options);
         return;
     }
-    const std::string name = options.check || into  ? ""
-                             : options.name.empty() ? saved_name(input)
-                                                    : options.name;
+    const std::string name = options.check || into ? ""
+                             : options.name.empty()
+                                 ? saved_name(input, opened ? options.file : "standard input")
+                                 : options.name;
     if (!name.empty()) check_free(name);
     auto line = std::make_optional<ProgressLine>(options.check ? "checking" : "restoring");
     if (options.check) {
         const Snapshot snapshot = check_snapshot(input, line->function());
         line.reset();
-        if (options.verbose) fmt::print(stderr, "ipcns: it is whole: {}\n", objects_in_words(snapshot));
+        if (options.verbose)
+            fmt::print(stderr, "ipcns: {} is whole: {}\n", opened ? escape(options.file) : "standard input",
+                       objects_in_words(snapshot));
         return;
     }
     RestoreOptions how = words;

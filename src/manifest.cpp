@@ -357,7 +357,7 @@ Parsed parse(std::string_view text) {
 } // namespace
 
 [[noreturn]] void damaged(const std::string& why) {
-    fail(EBADMSG, "read the snapshot: " + why, "the file is damaged, or was made by something else");
+    throw Flaw(EBADMSG, why, "the file is damaged, or was made by something else");
 }
 
 std::uint64_t contents_bytes(const Snapshot& snapshot) {
@@ -504,8 +504,9 @@ Snapshot parse_manifest(std::string_view text) {
         damaged("its manifest is not that of a snapshot");
     const auto version = all.number("version");
     if (version > static_cast<std::uint64_t>(snapshot_version))
-        fail(ENOTSUP, "read the snapshot: it has version " + std::to_string(version),
-             "this ipcns reads versions up to " + std::to_string(snapshot_version) + "; a newer one made it");
+        throw Flaw(
+            ENOTSUP, "it has version " + std::to_string(version),
+            "this ipcns reads versions up to " + std::to_string(snapshot_version) + "; a newer one made it");
     if (version == 0) all.wrong("version");
     Snapshot snapshot;
     snapshot.made_by = all.text("made_by");

@@ -27,6 +27,18 @@ inline constexpr std::size_t most_manifest_values = 8'000'000;
 /// Throws Error EBADMSG: what is wrong with a file.
 [[noreturn]] void damaged(const std::string& why);
 
+/// What damaged() throws, and the like: something is wrong with what is read. Where that comes from is known to who reads it,
+/// and who says so has the rest of the message here.
+class Flaw : public Error {
+public:
+    Flaw(int number, const std::string& why, const std::string& hint)
+        : Error(number, "read the snapshot: " + why, hint), why_(why) {}
+    [[nodiscard]] const std::string& why() const noexcept { return why_; }
+
+private:
+    std::string why_;
+};
+
 /// The manifest's text.
 /// @throws Error EFBIG when it would be more than is read
 std::string manifest_text(const Snapshot& snapshot);

@@ -283,7 +283,7 @@ auto until_still(Work work) {
 SaveReport save_twice(const Place& place, const std::filesystem::path& file, const SaveOptions& options) {
     Stillness::check(place);
     NewFile output(file);
-    TarWriter writer(output.fd());
+    TarWriter writer(output.fd(), escape(file.string()));
     const std::uint64_t before = save_beforehand(place, options, writer);
     // Or the kernel may let who writes wait for the disk, in the pause.
     output.sync();
@@ -299,14 +299,15 @@ SaveReport save_twice(const Place& place, const std::filesystem::path& file, con
 }
 
 // A stranger may have written it.
-std::string saved_name(const Snapshot& snapshot) {
+std::string saved_name(const TarReader& reader) {
+    const Snapshot& snapshot = reader.snapshot();
     if (snapshot.name.empty())
         fail(EINVAL, "restore the snapshot: what was saved had no name",
              "say what the new one is to be called");
     try {
         check_name(snapshot.name);
     } catch (const UsageError&) {
-        fail(EBADMSG, "read the snapshot: the name " + escape(snapshot.name) + " makes no sense",
+        fail(EBADMSG, reader.doing() + ": the name " + escape(snapshot.name) + " makes no sense",
              "say what the new one is to be called");
     }
     return snapshot.name;
@@ -335,14 +336,14 @@ SaveReport save(const Place& place, const std::filesystem::path& file, const Sav
         refuse_precopy(options);
         const Fd output(::open(file.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC));
         if (!output) fail("write " + escape(file.string()));
-        TarWriter writer(output.get(), options.zstd);
+        TarWriter writer(output.get(), options.zstd, escape(file.string()));
         return save_once(place, output.get(), options, writer);
     }
     if (options.precopy) return save_twice(place, file, options);
     NewFile output(file);
     return until_still([&] {
         output.empty();
-        TarWriter writer(output.fd(), options.zstd);
+        TarWriter writer(output.fd(), options.zstd, escape(file.string()));
         SaveReport report = save_once(place, output.fd(), options, writer);
         output.appear();
         return report;
@@ -372,7 +373,7 @@ RestoreReport restore(int input, const Registry& registry, const std::string& wa
                       const RestoreOptions& options) {
     if (!wanted.empty()) check_name(wanted);
     TarReader reader(input);
-    const std::string name = wanted.empty() ? saved_name(reader.snapshot()) : wanted;
+    const std::string name = wanted.empty() ? saved_name(reader) : wanted;
     RestoreReport report;
     Registry::Draft draft = registry.draft(name, create_options(options, reader.snapshot()));
     const Fd shared = shared_folder(draft.place());

@@ -17,6 +17,7 @@
 #include "write_behind.hpp"
 
 #include <ipcns/fd.hpp>
+#include <ipcns/text.hpp>
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -27,9 +28,12 @@
 
 #include <algorithm>
 #include <array>
+#include <climits>
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <string>
+#include <string_view>
 #include <utility>
 
 namespace ipcns {
@@ -106,9 +110,25 @@ private:
     std::vector<Extent> extents_;
 };
 
-[[noreturn]] void not_written(archive* to) {
+// What a descriptor leads to, for messages: a path, or one of the standard streams. Nothing: what has no name.
+std::string name_of(int fd) {
+    std::array<char, PATH_MAX> path;
+    const std::string link = "/proc/self/fd/" + std::to_string(fd);
+    const ssize_t length = ::readlink(link.c_str(), path.data(), path.size());
+    const std::string_view name(path.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0)));
+    // Of a pipe it is pipe:[1234].
+    if (name.starts_with('/') && !name.ends_with(" (deleted)")) return escape(name);
+    return fd == STDIN_FILENO ? "standard input" : fd == STDOUT_FILENO ? "standard output" : "";
+}
+
+// "read the snapshot from FILE".
+std::string doing_to(const std::string& what, const char* preposition, const std::string& name) {
+    return name.empty() ? what : what + " " + preposition + " " + name;
+}
+
+[[noreturn]] void not_written(archive* to, const std::string& doing) {
     const char* const why = ::archive_error_string(to);
-    fail(EIO, std::string("write the snapshot: ") + (why != nullptr ? why : "libarchive does not say why"));
+    fail(EIO, doing + ": " + (why != nullptr ? why : "libarchive does not say why"));
 }
 
 // libarchive wants holes to be "written", too, and looks at nothing of them.
@@ -125,11 +145,11 @@ public:
     ~Nothing() { ::munmap(start_, size_); }
     Nothing(const Nothing&) = delete;
     Nothing& operator=(const Nothing&) = delete;
-    void skip(archive* to, std::uint64_t length) {
+    void skip(archive* to, std::uint64_t length, const std::string& doing) {
         while (length > 0) {
             const auto piece = static_cast<std::size_t>(std::min<std::uint64_t>(length, size_));
             const la_ssize_t done = ::archive_write_data(to, start_, piece);
-            if (done <= 0) not_written(to);
+            if (done <= 0) not_written(to, doing);
             length -= static_cast<std::uint64_t>(done);
         }
     }
@@ -173,7 +193,9 @@ std::string comment(std::uint64_t length) {
 // written again. A writer that guesses the hashes could have his old data saved; so they have a seed of their own.
 class Blocks {
 public:
-    Blocks(int fd, WriteBehind& behind) : fd_(fd), behind_(behind) { fill_random(&seed_, sizeof seed_); }
+    Blocks(int fd, WriteBehind& behind, const std::string& doing) : fd_(fd), behind_(behind), doing_(doing) {
+        fill_random(&seed_, sizeof seed_);
+    }
 
     void put(const std::byte* data, std::size_t length) {
         while (length > 0) {
@@ -191,7 +213,7 @@ public:
     }
     void finish() {
         settle_gathered();
-        if (::ftruncate(fd_, static_cast<off_t>(at_)) != 0) fail("write the snapshot");
+        if (::ftruncate(fd_, static_cast<off_t>(at_)) != 0) fail(doing_);
     }
     void start_over() noexcept {
         gathered_.clear();
@@ -241,7 +263,7 @@ private:
         while (length > 0) {
             const ssize_t done = ::pwrite(fd_, data, length, static_cast<off_t>(offset));
             if (done < 0 && errno == EINTR) continue;
-            if (done < 0) fail("write the snapshot");
+            if (done < 0) fail(doing_);
             data += done;
             offset += static_cast<std::uint64_t>(done);
             length -= static_cast<std::size_t>(done);
@@ -252,6 +274,7 @@ private:
 
     int fd_;
     WriteBehind& behind_;
+    const std::string& doing_;
     XXH64_hash_t seed_ = 0;
     std::vector<XXH128_hash_t> hashes_;
     std::vector<std::byte> gathered_; // less than a block, which ends at an edge of one
@@ -267,8 +290,15 @@ void CloseArchive::operator()(archive* open) const noexcept { (void)::archive_fr
 // Where the archive goes: small pieces are gathered, large ones go as they are.
 class TarWriter::Output {
 public:
-    explicit Output(int fd) : fd_(fd), behind_(fd), blocks_(std::in_place, fd, behind_) {}
-    Output(int fd, std::optional<int> level) : fd_(fd), behind_(fd) {
+    Output(int fd, const std::string& name)
+        : doing(doing_to("write the snapshot", "to", name)),
+          fd_(fd),
+          behind_(fd),
+          blocks_(std::in_place, fd, behind_, doing) {}
+    Output(int fd, std::optional<int> level, const std::string& name)
+        : doing(doing_to("write the snapshot", "to", name.empty() ? name_of(fd) : name)),
+          fd_(fd),
+          behind_(fd) {
         if (level)
             compressor_.emplace(
                 *level, [this](std::span<const std::byte> frame) { gather(frame.data(), frame.size()); });
@@ -294,6 +324,7 @@ public:
     [[nodiscard]] bool starts_over() const noexcept { return blocks_.has_value(); }
     [[nodiscard]] std::uint64_t written() const noexcept { return blocks_ ? blocks_->size() : written_; }
     [[nodiscard]] std::uint64_t written_again() const noexcept { return blocks_ ? blocks_->written() : 0; }
+    const std::string doing;
     std::exception_ptr failed; // libarchive is C: what is thrown must not pass through it
 
 private:
@@ -317,7 +348,7 @@ private:
         while (length > 0) {
             const ssize_t done = ::write(fd_, data, length);
             if (done < 0 && errno == EINTR) continue;
-            if (done < 0) fail("write the snapshot", errno == EPIPE ? "its reader has gone" : "");
+            if (done < 0) fail(doing, errno == EPIPE ? "its reader has gone" : "");
             data += done;
             length -= static_cast<std::size_t>(done);
             written_ += static_cast<std::uint64_t>(done);
@@ -335,12 +366,13 @@ private:
 
 class TarWriter::Sum : public Summing {};
 
-TarWriter::TarWriter(int output, std::optional<int> zstd)
-    : output_(std::make_unique<Output>(output, zstd)), sum_(std::make_unique<Sum>()) {
+TarWriter::TarWriter(int output, std::optional<int> zstd, const std::string& name)
+    : output_(std::make_unique<Output>(output, zstd, name)), sum_(std::make_unique<Sum>()) {
     open();
 }
 
-TarWriter::TarWriter(int file) : output_(std::make_unique<Output>(file)), sum_(std::make_unique<Sum>()) {
+TarWriter::TarWriter(int file, const std::string& name)
+    : output_(std::make_unique<Output>(file, name)), sum_(std::make_unique<Sum>()) {
     open();
 }
 
@@ -404,7 +436,7 @@ void TarWriter::begin_member(const std::string& name, std::uint64_t size, std::s
     sum_->begin(size);
     if (::archive_write_header(archive_.get(), entry.get()) != ARCHIVE_OK) {
         if (output_->failed) std::rethrow_exception(output_->failed);
-        not_written(archive_.get());
+        not_written(archive_.get(), output_->doing);
     }
 }
 
@@ -417,12 +449,12 @@ void TarWriter::put(std::span<const std::byte> data) {
         static_cast<la_ssize_t>(data.size()))
         return;
     if (output_->failed) std::rethrow_exception(output_->failed);
-    not_written(archive_.get());
+    not_written(archive_.get(), output_->doing);
 }
 
 void TarWriter::skip(std::uint64_t length) {
     try {
-        Nothing().skip(archive_.get(), length);
+        Nothing().skip(archive_.get(), length, output_->doing);
     } catch (const Error&) {
         if (output_->failed) std::rethrow_exception(output_->failed);
         throw;
@@ -435,7 +467,7 @@ void TarWriter::finish_member() {
              "something inside went on; save again");
     if (::archive_write_finish_entry(archive_.get()) != ARCHIVE_OK) {
         if (output_->failed) std::rethrow_exception(output_->failed);
-        not_written(archive_.get());
+        not_written(archive_.get(), output_->doing);
     }
     sums_.push_back({member_, stored_, sum_->end()});
 }
@@ -515,7 +547,7 @@ void TarWriter::end(const SnapshotEnd& end) {
     whole_member(end_member, end_text(all));
     if (::archive_write_close(archive_.get()) != ARCHIVE_OK) {
         if (output_->failed) std::rethrow_exception(output_->failed);
-        not_written(archive_.get());
+        not_written(archive_.get(), output_->doing);
     }
     output_->finish();
     archive_.reset();
@@ -528,7 +560,8 @@ void TarWriter::end(const SnapshotEnd& end) {
 // a time than allow() said.
 class TarReader::Input {
 public:
-    explicit Input(int fd) : fd_(fd), buffer_(std::size_t{1} << 20) {}
+    explicit Input(int fd)
+        : doing(doing_to("read the snapshot", "from", name_of(fd))), fd_(fd), buffer_(std::size_t{1} << 20) {}
 
     /// Until the next call of this, no more than that, but for what it had ahead.
     void allow(std::uint64_t bytes) noexcept { allowed_ = bytes; }
@@ -548,7 +581,7 @@ public:
 
     /// Throws what was wrong with what came in.
     void check() const {
-        if (error_ != 0) fail(error_, "read the snapshot");
+        if (error_ != 0) fail(error_, doing);
         if (excess_) damaged("a member has too much about it");
         if (truncated_) damaged("it ends too early");
         if (corrupt_) damaged("its compressed data is damaged");
@@ -571,6 +604,8 @@ public:
             check();
         }
     }
+
+    const std::string doing;
 
 private:
     struct Free {
@@ -653,6 +688,17 @@ constexpr std::uint64_t most_about = std::uint64_t{64} << 20;
 
 } // namespace
 
+template <class Work>
+void TarReader::saying_where(Work work) {
+    try {
+        work();
+    } catch (const Flaw& flaw) {
+        fail(flaw.code().value(), input_->doing + ": " + flaw.why(), flaw.hint());
+    }
+}
+
+const std::string& TarReader::doing() const noexcept { return input_->doing; }
+
 TarReader::TarReader(int input) : input_(std::make_unique<Input>(input)), archive_(::archive_read_new()) {
     if (!archive_) throw std::bad_alloc();
     ::archive_read_support_format_tar(archive_.get());
@@ -661,10 +707,12 @@ TarReader::TarReader(int input) : input_(std::make_unique<Input>(input)), archiv
     };
     input_->allow(most_about);
     const int opened = ::archive_read_open(archive_.get(), input_.get(), nullptr, more, nullptr);
-    input_->check();
-    if (opened != ARCHIVE_OK) damaged("it is no tar file");
-    if (next_member() != manifest_member) damaged("it does not begin with a manifest");
-    snapshot_ = parse_manifest(read_whole(manifest_member));
+    saying_where([&] {
+        input_->check();
+        if (opened != ARCHIVE_OK) damaged("it is no tar file");
+        if (next_member() != manifest_member) damaged("it does not begin with a manifest");
+        snapshot_ = parse_manifest(read_whole(manifest_member));
+    });
 }
 
 TarReader::~TarReader() = default;
@@ -791,6 +839,11 @@ void TarReader::read_messages(Kind kind, std::size_t index, Receiver& to) {
 
 std::uint64_t TarReader::feed(Receiver& to, const ProgressFunction& progress) {
     progress_ = &progress;
+    saying_where([&] { feed_all(to); });
+    return contents_;
+}
+
+void TarReader::feed_all(Receiver& to) {
     all_ = contents_bytes(snapshot_);
     to.begin(snapshot_);
     for (const Kind kind : kinds_with_members) {
@@ -820,7 +873,6 @@ std::uint64_t TarReader::feed(Receiver& to, const ProgressFunction& progress) {
     if (!next_member().empty()) damaged("something comes after its end");
     input_->finish(static_cast<std::uint64_t>(::archive_filter_bytes(archive_.get(), 0)));
     to.end(end);
-    return contents_;
 }
 
 } // namespace ipcns

@@ -27,10 +27,11 @@ class TarWriter : public Receiver {
 public:
     /// @param output where it is written to, by write(2); not owned
     /// @param zstd   the level of compression, if there is to be one
-    TarWriter(int output, std::optional<int> zstd);
+    /// @param name   for messages, escaped; empty: what the kernel calls it
+    TarWriter(int output, std::optional<int> zstd, const std::string& name = {});
     /// Writes one that may be begun again.
     /// @param file what is empty, and can be written at any place; not owned
-    explicit TarWriter(int file);
+    TarWriter(int file, const std::string& name);
     ~TarWriter() override;
 
     /// Whatever came until now, all of it comes once more. Of the file, what is there already is not written again. Only
@@ -89,6 +90,8 @@ public:
     TarReader& operator=(const TarReader&) = delete;
 
     [[nodiscard]] const Snapshot& snapshot() const noexcept { return snapshot_; }
+    /// How messages begin: "read the snapshot from FILE".
+    [[nodiscard]] const std::string& doing() const noexcept;
     /// Gives everything behind the manifest to a receiver: its begin() comes first. The sums are compared with the
     /// file's before its end() is called.
     /// @return bytes of contents
@@ -96,6 +99,9 @@ public:
 
 private:
     class Input;
+    template <class Work>
+    void saying_where(Work work);
+    void feed_all(Receiver& to);
     std::string next_member();
     std::string read_whole(const std::string& name);
     bool next_block(std::uint64_t& offset, std::span<const std::byte>& data);

@@ -337,7 +337,7 @@ fails() { # STATUS MESSAGE HINT WORDS...
 @test "a file that is no snapshot is called that, without a word of messages" {
     need_namespaces
     echo 'not a snapshot' >letter
-    fails 1 'read the snapshot: it is no tar file' 'the file is damaged, or was made by something else' restore letter
+    fails 1 "read the snapshot from $work/letter: it is no tar file" 'the file is damaged, or was made by something else' restore letter
     [[ $stderr != *message* ]]
 }
 

@@ -215,14 +215,26 @@ expect_same() { # NAME NAME
     expect_harmless listing
     run --separate-stderr ipcns restore --check -v file
     expect_status 0
-    [[ $stderr == *"it is whole"* ]]
-    run --separate-stderr ipcns restore --check <file -
+    [[ $stderr == *"ipcns: file is whole: 1 queue"* ]]
+    run --separate-stderr ipcns restore --check -v <file -
     expect_status 0
+    expect_equal "$stderr" "ipcns: standard input is whole: ${stderr##*is whole: }"
     printf x | dd of=file conv=notrunc bs=1 seek=$(($(stat -c %s file) - 4000)) status=none
     head -c 3000 file >short
     run --separate-stderr ipcns restore --check short
     expect_status 1
-    expect_error "read the snapshot"
+    expect_error "read the snapshot from $work/short: it ends too early"
+    run --separate-stderr ipcns restore --check - < <(cat short)
+    expect_status 1
+    expect_error "read the snapshot from standard input: it ends too early"
+    run --separate-stderr ipcns restore --check .
+    expect_status 1
+    expect_error "read the snapshot from $work: Is a directory"
+    # Its name does nothing to a terminal either.
+    mv short $'short\e[31m'
+    run --separate-stderr ipcns restore --check $'short\e[31m'
+    expect_status 1
+    expect_error 'read the snapshot from '"$work"'/short\x1b[31m: it ends'
     for words in "--list --check file" "--list file $db" "--check file --into $db" "file x --into $db" "file --into $db --shm-size 5M"; do
         # shellcheck disable=SC2086 # words
         run --separate-stderr ipcns restore $words
@@ -389,7 +401,7 @@ expect_same() { # NAME NAME
             # shellcheck disable=SC2086 # no word, or one
             "$IPCNS" save $precopy "$1" disk/file 2>message || status=$?
             ((status == 1))
-            grep -F 'No space left on device' message
+            grep -F "write the snapshot to disk/file: No space left on device" message
             [[ -z $(ls -A disk) ]]
         done
         echo before >disk/file
