@@ -825,10 +825,10 @@ void TarReader::read_messages(Kind kind, std::size_t index, Receiver& to) {
             if (waiting.size() - at - head_size < length) break;
             to.message(type, std::span(waiting).subspan(at + head_size, length));
             at += head_size + length;
+            contents_ += length;
             ++seen;
         }
         waiting.erase(waiting.begin(), waiting.begin() + static_cast<std::ptrdiff_t>(at));
-        contents_ += data.size();
         tell();
     }
     if (!waiting.empty() || reached != size_ || (!snapshot_.live && seen != count))

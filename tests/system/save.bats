@@ -121,6 +121,29 @@ expect_same() { # NAME NAME
     expect_error "saved without a name"
 }
 
+@test "save and restore count the same bytes: those of the messages, and of memory" {
+    need perl
+    db=$(unique_name db)
+    ipcns create "$db"
+    ipcns make "$db" msg 0x1234 >/dev/null
+    ipcns exec "$db" -- perl -e 'msgsnd 0, pack("l! a*", @$_), 0 for [5, "first"], [7, "second one"], [1, ""], [1, "end"]'
+    run --separate-stderr ipcns save -v "$db" file
+    expect_status 0
+    [[ $stderr == "ipcns: saved 1 queue, 18 bytes of contents; "* ]]
+    run --separate-stderr ipcns restore -v file "$(unique_name copy)"
+    expect_status 0
+    [[ $stderr == "ipcns: restored 1 queue, 18 bytes of contents"$'\n'* ]]
+    # Two pages of a larger segment have been written to.
+    ipcns make "$db" shm 0x5 --size 1M >/dev/null
+    ipcns exec "$db" -- perl -e 'shmwrite 0, "x", $_, 1 for 0, 500000'
+    run --separate-stderr ipcns save -v "$db" file
+    expect_status 0
+    contents=${stderr#*1 segment, }
+    run --separate-stderr ipcns restore -v file "$(unique_name copy)"
+    expect_status 0
+    [[ $stderr == "ipcns: restored 1 queue, 1 segment, ${contents%%;*}"$'\n'* ]]
+}
+
 @test "save - | restore -, with and without zstd; the file is smaller with it" {
     fill
     for zstd in "" --zstd --zstd=19; do
