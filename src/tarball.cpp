@@ -582,6 +582,9 @@ public:
     /// Throws what was wrong with what came in.
     void check() const {
         if (error_ != 0) fail(error_, doing);
+        if (empty_)
+            throw Flaw(EBADMSG, "it is empty",
+                       "whatever was to write it has written nothing: see what it said");
         if (excess_) damaged("a member has too much about it");
         if (truncated_) damaged("it ends too early");
         if (corrupt_) damaged("its compressed data is damaged");
@@ -635,6 +638,7 @@ private:
             if (length == 0) break;
             source_end_ += length;
         }
+        empty_ = source_end_ == 0 && error_ == 0;
         packed_ = true; // plain bytes that were read to find out are handed on as a frame's would be
         plain_ = source_end_ < magic.size() || !std::equal(magic.begin(), magic.end(), source_.begin());
         if (plain_) return;
@@ -678,7 +682,7 @@ private:
     bool begun_ = false, packed_ = false, plain_ = false, in_frame_ = false;
     std::uint64_t allowed_ = 0, handed_ = 0, last_ = 0;
     int error_ = 0;
-    bool excess_ = false, truncated_ = false, corrupt_ = false;
+    bool empty_ = false, excess_ = false, truncated_ = false, corrupt_ = false;
 };
 
 namespace {

@@ -339,6 +339,11 @@ fails() { # STATUS MESSAGE HINT WORDS...
     echo 'not a snapshot' >letter
     fails 1 "read the snapshot from $work/letter: it is no tar file" 'the file is damaged, or was made by something else' restore letter
     [[ $stderr != *message* ]]
+    # Nothing at all is another mistake: the left end of a pipe has failed, or a disk was full.
+    : >nothing
+    fails 1 "read the snapshot from $work/nothing: it is empty" 'whatever was to write it has written nothing' restore nothing
+    [[ $stderr != *damaged* ]]
+    fails 1 'read the snapshot from standard input: it is empty' 'has written nothing' restore - "$(unique_name)" < <(true)
 }
 
 @test "every help that says what a TARGET is knows containers" {
