@@ -74,6 +74,21 @@ std::string called(int proc, pid_t process) {
 
 std::string stopping(int proc, pid_t process) { return "hold " + called(proc, process) + " still"; }
 
+// What a message adds when time is over; nothing where the limit is not the caller's.
+std::string not_within(const std::optional<std::chrono::nanoseconds>& pause) {
+    if (!pause) return {};
+    struct Unit {
+        std::int64_t length;
+        const char* word;
+    };
+    constexpr std::array units{Unit{1'000'000'000, "s"}, Unit{1'000'000, "ms"}, Unit{1000, "us"},
+                               Unit{1, "ns"}};
+    const auto* const unit = std::find_if(units.begin(), units.end(),
+                                          [&](const Unit& one) { return pause->count() % one.length == 0; });
+    return ": it was not done within the longest pause, " + std::to_string(pause->count() / unit->length) +
+           unit->word;
+}
+
 // Below @p folder; none when it has vanished.
 std::vector<pid_t> numbers(int folder, const char* path) {
     auto found = procfs::numbers_in(folder, path);
@@ -306,9 +321,10 @@ void Hold::Grip::check_time() const {
     if (orphaned()) fail(ECANCELED, "hold processes still");
     if (!started_ || Clock::now() - *started_ < options_.max_pause.value_or(most_patience)) return;
     const std::string limit = options_.max_pause ? "allow a longer pause, " : "";
-    if (coming_.empty()) fail(ETIMEDOUT, "hold everybody still", limit + do_without);
+    if (coming_.empty())
+        fail(ETIME, "hold everybody still" + not_within(options_.max_pause), limit + do_without);
     const auto& [thread, held] = *threads_.find(coming_.front());
-    fail(ETIMEDOUT, stopping(proc_.get(), held.process),
+    fail(ETIME, stopping(proc_.get(), held.process) + not_within(options_.max_pause),
          "its thread " + std::to_string(thread) + " does not stop: " + limit + do_without);
 }
 
@@ -598,7 +614,7 @@ void Hold::Grip::serve() {
         reap();
         if (orphaned()) return;
         if (Clock::now() >= end)
-            fail(ETIMEDOUT, "hold everybody still until all is read",
+            fail(ETIME, "hold everybody still until all is read" + not_within(options_.max_pause),
                  std::string("allow a longer pause, ") + do_without);
         // By Ctrl-Z, for example. Nobody knows for how long.
         if (tracing::look(proc_.get(), folder_of(self_, self_).data()).state == 'T')

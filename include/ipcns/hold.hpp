@@ -70,7 +70,7 @@ public:
     /// Not to be called inside Namespace::call().
     /// @throws Error EPERM for the host's namespace and for process 1, which everything else waits for, the caller
     ///         included; EPERM when somebody may not be stopped; EBUSY when a debugger has somebody already;
-    ///         ETIMEDOUT when they don't all stand still in time. Everybody has been let go by then.
+    ///         ETIME when they don't all stand still in time. Everybody has been let go by then.
     [[nodiscard]] static Hold still(const Place& place, const Options& options = {});
 
     /// They stand still for the new object.
@@ -96,7 +96,7 @@ public:
     /// Returns when nobody has moved since still(): what was read in between is of one moment. Takes a pass over /proc.
     /// Once it has thrown, it always does.
     /// @throws Error EAGAIN when somebody has moved, was killed, or came into the namespace, which the message names;
-    ///         ETIMEDOUT when max_pause is over; ECANCELED when the calling process was stopped meanwhile, or the tracer
+    ///         ETIME when max_pause is over; ECANCELED when the calling process was stopped meanwhile, or the tracer
     ///         killed; EINVAL after release()
     void check() const;
 

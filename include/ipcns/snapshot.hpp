@@ -117,7 +117,7 @@ struct IPCNS_API SaveReport {
 /// CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN in the first user namespace where some of their memory is swapped out. POSIX
 /// queues with messages in them take BPF (CAP_BPF and CAP_PERFMON) or `drain`.
 /// @throws Error when an object can't be read, when a process can't be held (EBUSY, EPERM), when the pause would be too
-///         long (ETIMEDOUT), when writing fails. UsageError for the host's namespace without `live`.
+///         long (ETIME), when writing fails. UsageError for the host's namespace without `live`.
 IPCNS_API SaveReport save(const Place& place, int output, const SaveOptions& options = {});
 /// The same to a file, which appears whole, with mode 0600, and synced to its disk, or not at all; one of that name is
 /// replaced. What is no regular file (a FIFO, /dev/null) is written to.

@@ -560,11 +560,12 @@ expect_good() {
     [[ $stderr =~ held\ [0-9]+\ processes\ still\ for\ [0-9.]+\ m?s ]]
     run --separate-stderr ipcns save --max-pause 1us "$db" other
     expect_status 1
-    expect_error ""
+    expect_error ": it was not done within the longest pause, 1us: Timer expired"
+    [[ $stderr == *"hint: "*"allow a longer pause, or do without holding anybody still: --live" ]]
     [[ ! -e other ]]
-    run --separate-stderr ipcns save --precopy --max-pause 1us "$db" other
+    run --separate-stderr ipcns save --precopy --max-pause 1.5us "$db" other
     expect_status 1
-    expect_error ""
+    expect_error ": it was not done within the longest pause, 1500ns: "
     [[ ! -e other ]]
     run --separate-stderr ipcns save --max-pause 20s "$db" other
     expect_status 0
