@@ -28,16 +28,16 @@ void check_settings(const NewObject& wanted) {
     const bool y = true;
     const bool n = false;
     const std::array settings{
-        Setting{"key", wanted.key != Key::none, {y, y, y, n, n, n}},
-        Setting{"name", !wanted.name.empty(), {n, n, n, y, y, y}},
-        Setting{"size", wanted.size.has_value(), {n, n, y, y, n, y}},
-        Setting{"count", wanted.count.has_value(), {n, y, n, y, n, n}},
-        Setting{"limit", wanted.limit.has_value(), {y, n, n, n, n, n}},
-        Setting{"value", !wanted.values.empty(), {n, y, n, n, y, n}},
-        Setting{"huge", wanted.huge_pages, {n, n, y, n, n, n}},
-        Setting{"noreserve", wanted.no_reserve, {n, n, y, n, n, n}},
-        Setting{"lock", wanted.lock, {n, n, y, n, n, n}},
-        Setting{"allocate", wanted.allocate, {n, n, n, n, n, y}},
+        Setting{"a key", wanted.key != Key::none, {y, y, y, n, n, n}},
+        Setting{"a name", !wanted.name.empty(), {n, n, n, y, y, y}},
+        Setting{"--size", wanted.size.has_value(), {n, n, y, y, n, y}},
+        Setting{"--count", wanted.count.has_value(), {n, y, n, y, n, n}},
+        Setting{"--limit", wanted.limit.has_value(), {y, n, n, n, n, n}},
+        Setting{"--value", !wanted.values.empty(), {n, y, n, n, y, n}},
+        Setting{"--huge", wanted.huge_pages, {n, n, y, n, n, n}},
+        Setting{"--noreserve", wanted.no_reserve, {n, n, y, n, n, n}},
+        Setting{"--lock", wanted.lock, {n, n, y, n, n, n}},
+        Setting{"--allocate", wanted.allocate, {n, n, n, n, n, y}},
     };
     for (const auto& setting : settings) {
         if (!setting.given || setting.kinds[static_cast<std::size_t>(wanted.kind)]) continue;
@@ -51,6 +51,16 @@ void check_settings(const NewObject& wanted) {
     }
 }
 
+const char* noun(Kind kind) {
+    switch (kind) {
+    case Kind::shm: return "shared memory segment";
+    case Kind::mq: return "POSIX queue";
+    case Kind::psem: return "named semaphore";
+    case Kind::pshm: return "shared memory object";
+    default: return word_of(kind);
+    }
+}
+
 void check(const NewObject& wanted) {
     check_settings(wanted);
     constexpr mode_t permission_bits = 0777;
@@ -58,11 +68,13 @@ void check(const NewObject& wanted) {
         throw UsageError("a mode is made of permission bits, 0 to 0777");
     const std::string word = word_of(wanted.kind);
     if (!is_sysv(wanted.kind)) {
-        if (wanted.name.empty()) throw UsageError("a " + word + " needs a name", "such as /jobs");
+        if (wanted.name.empty())
+            throw UsageError(std::string("a ") + noun(wanted.kind) + " needs a NAME",
+                             "it comes after the KIND, and begins with a slash: " + word + " /jobs");
         (void)ObjectName::parse(word + ":" + wanted.name);
     }
     if ((wanted.kind == Kind::shm || wanted.kind == Kind::pshm) && !wanted.size)
-        throw UsageError("a " + word + " needs a size", "such as --size 64M");
+        throw UsageError(std::string("a ") + noun(wanted.kind) + " needs --size", "such as --size 64M");
     if (wanted.kind == Kind::psem && wanted.values.size() > 1)
         throw UsageError("a psem is one semaphore, and has one value");
     constexpr unsigned largest = 32767; // SEMVMX

@@ -329,6 +329,10 @@ std::optional<Record> find_object(Kind kind, int folder, const std::string& name
 
 constexpr const char* other_thing_hint = "something that is no such object has its name: look with ls -l";
 
+std::string room_hint(int number) {
+    return number == ENOSPC ? "the file system of its /dev/shm is too small" : "";
+}
+
 // Gives a new object its owner and permissions, whatever the umask was.
 void give_away(int fd, const PosixMakeOptions& options, const std::string& doing_what) {
     // For chown(2) -1 is "as it is".
@@ -445,7 +449,7 @@ void check_queue(const std::string& name, const PosixMakeOptions& options,
 // A file without a name on the file system of a folder.
 Fd make_nameless(int folder, const std::string& doing_what) {
     Fd file(::openat(folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-    if (!file) fail(doing_what);
+    if (!file) fail(doing_what, room_hint(errno));
     return file;
 }
 
@@ -727,7 +731,7 @@ bool make_shared_memory(int folder, const std::string& name, std::uint64_t bytes
     if (allocate && bytes > 0) {
         int result = -1;
         while ((result = ::fallocate(made.get(), 0, 0, static_cast<off_t>(bytes))) != 0 && errno == EINTR) {}
-        if (result != 0) fail(what, errno == ENOSPC ? "the file system of its /dev/shm is too small" : "");
+        if (result != 0) fail(what, room_hint(errno));
     }
     give_away(made.get(), options, what);
     if (give_name(made, folder, file, what)) return true;
@@ -753,7 +757,10 @@ bool make_named_semaphore(int folder, const std::string& name, unsigned value,
 
     const Fd made = make_nameless(folder, what);
     const ssize_t written = ::pwrite(made.get(), &semaphore, sizeof semaphore, 0);
-    if (written != static_cast<ssize_t>(sizeof semaphore)) fail(written < 0 ? errno : ENOSPC, what);
+    if (written != static_cast<ssize_t>(sizeof semaphore)) {
+        const int number = written < 0 ? errno : ENOSPC;
+        fail(number, what, room_hint(number));
+    }
     give_away(made.get(), options, what);
     if (give_name(made, folder, file, what)) return true;
     if (const auto found = find_named_semaphore(folder, name)) return use_existing(*found);

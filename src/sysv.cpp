@@ -135,7 +135,7 @@ struct Queues {
                 .received = moment(about.msg_rtime),
                 .changed = moment(about.msg_ctime)};
     }
-    static const char* making_hint(int number) noexcept {
+    static std::string making_hint(int number, const std::optional<Record>& /*existing*/) {
         if (number == ENOSPC) return "the limit msgmni (queues) is reached: remove some, or raise it";
         return "";
     }
@@ -176,16 +176,27 @@ struct SemaphoreSets {
                 .operated = moment(about.sem_otime),
                 .changed = moment(about.sem_ctime)};
     }
-    static const char* making_hint(int number) noexcept {
+    static std::string making_hint(int number, const std::optional<Record>& existing) {
         if (number == ENOSPC)
             return "the limit sem is reached, by its second number (semaphores in all) or its fourth (sets): remove "
                    "some, or raise it";
         if (number == EINVAL)
-            return "a set has at least one semaphore and at most the first number of the limit sem, and an existing "
-                   "one must have as many as are asked for";
+            return (existing ? "the one that exists has " + std::to_string(existing->count) + " semaphores; "
+                             : "") +
+                   "a set has at least one and at most " + most() +
+                   " semaphores, by the first number of the limit sem";
         return "";
     }
     static bool same(const Record& a, const Record& b) noexcept { return a.count == b.count; }
+
+private:
+    static std::string most() {
+        struct seminfo info {};
+        SemArgument argument{};
+        argument.info = &info;
+        (void)::semctl(0, 0, IPC_INFO, argument);
+        return std::to_string(info.semmsl);
+    }
 };
 
 struct Segments {
@@ -223,12 +234,14 @@ struct Segments {
                 .resident = {},
                 .swapped = {}};
     }
-    static const char* making_hint(int number) noexcept {
+    static std::string making_hint(int number, const std::optional<Record>& existing) {
         if (number == ENOSPC)
             return "the limit shmmni (segments) or shmall (pages in all) is reached: remove some, or raise it";
+        if (number == EINVAL && existing)
+            return "the one that exists has " + std::to_string(existing->bytes) + " bytes";
         if (number == EINVAL)
-            return "a segment has at least one byte and at most the limit shmmax, an existing one must have as many "
-                   "as are asked for, and huge pages must be of a size that this system has";
+            return "a segment has at least one byte and at most " + most() +
+                   ", the limit shmmax, and huge pages must be of a size that this system has";
         if (number == ENOMEM)
             return "the system does not promise this much memory (vm.overcommit_memory), or has not enough huge pages";
         if (number == EPERM) return "huge pages need CAP_IPC_LOCK or the group of vm.hugetlb_shm_group";
@@ -236,6 +249,13 @@ struct Segments {
     }
     static bool same(const Record& a, const Record& b) noexcept {
         return a.bytes == b.bytes && a.creator_pid == b.creator_pid;
+    }
+
+private:
+    static std::string most() {
+        struct shminfo info {};
+        (void)::shmctl(0, IPC_INFO, reinterpret_cast<struct shmid_ds*>(&info));
+        return std::to_string(info.shmmax);
     }
 };
 
@@ -431,9 +451,11 @@ Got get(Key key, const MakeOptions& options, mode_t new_mode, Get get_with) {
             if (errno == ENOENT) continue; // it went in between
         }
         const int number = errno;
+        std::optional<typename Objects::Record> existing;
+        if (number == EINVAL) existing = find<Objects>(key);
         fail(number, with_key("make", Objects::noun, key),
              number == EACCES ? "the object that has the key does not permit it"
-                              : Objects::making_hint(number));
+                              : Objects::making_hint(number, existing));
     }
 }
 

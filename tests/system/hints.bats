@@ -188,7 +188,7 @@ fails() { # STATUS MESSAGE HINT WORDS...
     refused "'1G' is a size, and no key" '--size 1G' make self shm 1G
     refused "'4K' is a size, and no key" '--limit 4K' make self msg 4K
     refused "'1G' is no key" 'a key is a number' make self sem 1G
-    refused 'a shm needs a size' '--size 64M' make self shm
+    refused 'a shared memory segment needs --size' '--size 64M' make self shm
 }
 
 @test "OBJECTs and filters at once" {

@@ -117,7 +117,7 @@ count() {
         expect_error 'ipcns: '
     done
     run --separate-stderr ipcns make "$name" shm --size 4K --count 3
-    expect_equal "$stderr" $'ipcns: count means nothing for the kind shm\nhint: it is for sem, mq'
+    expect_equal "$stderr" $'ipcns: --count means nothing for the kind shm\nhint: it is for sem, mq'
     for words in 'shm --size 0' 'sem --count 0' 'sem --count 99999999' 'mq /x --size 999G' 'shm --size 4K --huge=3K'; do
         # shellcheck disable=SC2086 # words
         run --separate-stderr ipcns make "$name" $words
@@ -131,6 +131,54 @@ count() {
 }
 
 # bats test_tags=root
+# `ipcns make $name WORDS...` fails with exactly this message and this hint.
+refuses() { # MESSAGE HINT WORDS...
+    run --separate-stderr ipcns make "$name" "${@:3}"
+    ((status != 0))
+    expect_equal "$stderr" "ipcns: $1"$'\n'"hint: $2"
+}
+
+@test "what is there already, or allowed at most, is told in numbers" {
+    new_namespace
+    ipcns make "$name" shm 0x77 --size 5000 >/dev/null
+    ipcns make "$name" sem 0x78 --count 3 >/dev/null
+    refuses 'make a shared memory segment with the key 0x00000077: Invalid argument' \
+        'the one that exists has 5000 bytes' shm 0x77 --size 1M
+    ipcns limits "$name" shmmax=8M >/dev/null
+    refuses 'make a shared memory segment: Invalid argument' \
+        'a segment has at least one byte and at most 8388608, the limit shmmax, and huge pages must be of a size that this system has' \
+        shm --size 9M
+    local most
+    most=$(inside cut -f 1 /proc/sys/kernel/sem)
+    refuses 'make a semaphore set with the key 0x00000078: Invalid argument' \
+        "the one that exists has 3 semaphores; a set has at least one and at most $most semaphores, by the first number of the limit sem" \
+        sem 0x78 --count 4
+    refuses 'make a semaphore set: Invalid argument' \
+        "a set has at least one and at most $most semaphores, by the first number of the limit sem" sem --count "$((most + 1))"
+}
+
+@test "a full /dev/shm is named for semaphores, too" {
+    need_names
+    name=$(unique_name)
+    ipcns create "$name" --shm-size 4K
+    inside sh -c 'echo 1 >/dev/shm/full'
+    refuses 'make the named semaphore /x: No space left on device' 'the file system of its /dev/shm is too small' psem /x
+    refuses 'make the shared memory object /x: No space left on device' 'the file system of its /dev/shm is too small' \
+        pshm /x --size 4K --allocate
+}
+
+@test "options are named as they are typed, and what is missing by the word that gives it" {
+    name=self
+    refuses '--value means nothing for the kind shm' 'it is for sem, psem' shm --size 4K --value 1
+    refuses '--size means nothing for the kind msg' 'it is for shm, mq, pshm' msg --size 4K
+    refuses '--huge means nothing for the kind mq' 'it is for shm' mq /x --huge
+    refuses '--allocate means nothing for the kind shm' 'it is for pshm' shm --size 4K --allocate
+    refuses 'a shared memory segment needs --size' 'such as --size 64M' shm
+    refuses 'a shared memory object needs --size' 'such as --size 64M' pshm /x
+    refuses 'a POSIX queue needs a NAME' 'it comes after the KIND, and begins with a slash: mq /jobs' mq
+    refuses 'a named semaphore needs a NAME' 'it comes after the KIND, and begins with a slash: psem /jobs' psem
+}
+
 @test "root gives objects to others" {
     new_namespace
     object=$(ipcns make "$name" shm --size 4K --owner games:daemon)
