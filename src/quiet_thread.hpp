@@ -33,7 +33,9 @@ std::jthread start_thread(Work work) {
     try {
         return std::jthread(std::move(work));
     } catch (const std::system_error& error) {
-        fail(error.code().value(), "start a thread", "ulimit -u, or pids.max of the cgroup, allows no more");
+        fail(
+            error.code().value(), "start a thread",
+            "ulimit -u, or pids.max of the cgroup, allows no more, or there is no memory for its stack (ulimit -v)");
     }
 }
 
