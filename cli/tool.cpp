@@ -44,7 +44,9 @@ bool may_remove(const std::string& question) {
     std::fflush(stderr);
     // The first letter of a line counts.
     const int answer = std::fgetc(stdin);
-    for (int rest = answer; rest != '\n' && rest != EOF;) rest = std::fgetc(stdin);
+    int last = answer;
+    while (last != '\n' && last != EOF) last = std::fgetc(stdin);
+    if (last == EOF) fmt::print(stderr, "\n"); // Ctrl-D: the cursor is still behind the question
     if (answer == 'y' || answer == 'Y') return true;
     complain("nothing was removed");
     return false;

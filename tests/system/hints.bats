@@ -315,10 +315,31 @@ fails() { # STATUS MESSAGE HINT WORDS...
         run ! on_screen 'hint: .*'
         clear_screen
         see_prompt
+        # Ctrl-D ends no line: what is said next begins one all the same.
+        enter "'$IPCNS' $command || echo status=\$?"
+        see '.*\[y/N\].*'
+        press C-d
+        see 'ipcns: nothing was removed'
+        clear_screen
+        see_prompt
     done
     run -0 ipcns show "$name" -q -n -o OBJECT
     expect_output 'shm:0'
     ipcns delete "$name"
+}
+
+@test "where no thread can be started, memory may be what is missing" {
+    need_namespaces
+    name=$(unique_name)
+    ipcns create "$name"
+    for kib in 16000 20000 24000; do
+        # shellcheck disable=SC3045 # it is bash
+        run --separate-stderr bash -c 'ulimit -v "$1" && exec "${@:2}"' - "$kib" "$IPCNS" save "$name" file 3>&-
+        [[ $stderr != *'start a thread'* ]] || break
+    done
+    expect_status 1
+    expect_error 'start a thread: Resource temporarily unavailable'
+    [[ $stderr == *'hint: ulimit -u, or pids.max of the cgroup, allows no more, or there is no memory for its stack (ulimit -v)' ]]
 }
 
 @test "save with its two words swapped says how it goes, and writes nothing" {
