@@ -336,6 +336,9 @@ SaveReport save(const Place& place, const std::filesystem::path& file, const Sav
         refuse_precopy(options);
         const Fd output(::open(file.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC));
         if (!output) fail("write " + escape(file.string()));
+        if (::isatty(output.get()) == 1)
+            throw UsageError(escape(file.string()) + " is a terminal, and a snapshot is nothing for one",
+                             "give a file, or a pipe");
         TarWriter writer(output.get(), options.zstd, escape(file.string()));
         return save_once(place, output.get(), options, writer);
     }

@@ -120,7 +120,7 @@ struct IPCNS_API SaveReport {
 ///         long (ETIME), when writing fails. UsageError for the host's namespace without `live`.
 IPCNS_API SaveReport save(const Place& place, int output, const SaveOptions& options = {});
 /// The same to a file, which appears whole, with mode 0600, and synced to its disk, or not at all; one of that name is
-/// replaced. What is no regular file (a FIFO, /dev/null) is written to.
+/// replaced. What is no regular file (a FIFO, /dev/null) is written to, but for a terminal (UsageError).
 IPCNS_API SaveReport save(const Place& place, const std::filesystem::path& file,
                           const SaveOptions& options = {});
 

@@ -302,6 +302,13 @@ expect_same() { # NAME NAME
     see_prompt
     enter "'$IPCNS' save '$db' -"
     see '.*nothing for a terminal.*'
+    clear_screen
+    see_prompt
+    enter "'$IPCNS' save '$db' /dev/tty; echo status=\$?"
+    see 'ipcns: /dev/tty is a terminal, and a snapshot is nothing for one'
+    see 'status=2'
+    clear_screen
+    see_prompt
     enter "'$IPCNS' restore - '$(unique_name no)'"
     see '.*not typed on a terminal.*'
 }
