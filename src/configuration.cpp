@@ -28,11 +28,20 @@ std::string_view trim(std::string_view text) {
     return text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
 }
 
+// What stands in front of a "=". A file that was given by mistake may hold secrets, and messages may land in a journal: of
+// such a file they tell nothing.
+bool looks_like_key(std::string_view word) {
+    return !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyz_.-") == std::string_view::npos;
+}
+
 // Takes one line over.
 // @return the key, as it is called in full
 std::string take(std::string_view line, CreateOptions& options) {
     const auto equals = line.find('=');
-    if (equals == std::string_view::npos) return Limit::parse(line).key->name; // which says what is wrong
+    if (equals == std::string_view::npos) {
+        if (find_limit_key(line) != nullptr) return Limit::parse(line).key->name; // which says what is wrong
+        throw UsageError("it is not KEY=VALUE", "for example shmmax=64M");
+    }
     const std::string_view key = trim(line.substr(0, equals));
     const std::string_view value = trim(line.substr(equals + 1));
     if (key == shm_size) {
@@ -41,6 +50,8 @@ std::string take(std::string_view line, CreateOptions& options) {
     }
     if (find_limit_key(key) == nullptr && !nearest(key, {&shm_size, 1}).empty())
         throw UsageError("there is no setting '" + escape(key) + "'", "did you mean shm_size?");
+    if (find_limit_key(key) == nullptr && !looks_like_key(key))
+        throw UsageError("what is before the = is no limit", "keys are made of small letters: shmmax=64M");
     const Limit limit = Limit::parse(std::string(key) + "=" + std::string(value));
     (void)limits_of_new_namespace({&limit, 1}); // refuses what no kernel takes
     options.limits.push_back(limit);

@@ -68,8 +68,8 @@ TEST(Configuration, ARefusalNamesFileAndLine) {
     EXPECT_EQ(refusal_of("msgmni=1\nshm_size=big").what, "db.conf:2: 'big' is not a size");
     EXPECT_EQ(refusal_of("msgmni=1\nmsgmax=many").what,
               "db.conf:2: 'many' is not a value for the limit msgmax");
-    EXPECT_EQ(refusal_of("[limits]").what, "db.conf:1: '[limits]' is not KEY=VALUE");
-    EXPECT_EQ(refusal_of("=1").what, "db.conf:1: there is no limit ''");
+    EXPECT_EQ(refusal_of("[limits]").what, "db.conf:1: it is not KEY=VALUE");
+    EXPECT_EQ(refusal_of("=1").what, "db.conf:1: what is before the = is no limit");
 }
 
 TEST(Configuration, NumbersThatNoKernelTakesAreRefusedWithTheirLine) {
@@ -86,7 +86,22 @@ TEST(Configuration, NoKeyComesTwiceWhateverItIsCalled) {
 
 TEST(Configuration, WhatIsInAFileReachesNoTerminalAsItIs) {
     const Refusal refusal = refusal_of("\x1b[31mred=1", "a\nb");
-    EXPECT_EQ(refusal.what, "a\\nb:1: there is no limit '\\x1b[31mred'");
+    EXPECT_EQ(refusal.what, "a\\nb:1: what is before the = is no limit");
+    EXPECT_EQ(refusal_of("msgmni=\x1b[31mred").what,
+              "db.conf:1: '\\x1b[31mred' is not a value for the limit msgmni");
+}
+
+// The file of another program, by mistake.
+TEST(Configuration, ARefusalTellsNoSecret) {
+    for (const std::string_view line :
+         {"root:$y$j9T$secret$Q.secret:19000:0:99999:7:::", "AWS_SECRET_KEY2=secret", "secret",
+          "secret0=", "db:secret=secret", "password = secret", "machine secret=login"}) {
+        const Refusal refusal = refusal_of(line);
+        EXPECT_TRUE(refusal.what.starts_with("db.conf:1: ")) << refusal.what;
+        EXPECT_EQ((refusal.what + refusal.hint).find("secret"), std::string::npos)
+            << refusal.what << refusal.hint;
+    }
+    EXPECT_EQ(refusal_of("password=secret").what, "db.conf:1: there is no limit 'password'");
 }
 
 TEST(Configuration, FilesThatCannotBeReadAreErrorsAndNoUsageErrors) {
