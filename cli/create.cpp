@@ -7,7 +7,10 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <memory>
+#include <span>
+#include <string_view>
 
 namespace ipcns::cli {
 namespace {
@@ -32,13 +35,40 @@ CreateOptions read_config(const std::string& text) {
     }
 }
 
+// Says which file a limit that the kernel refuses comes from, unless the command line gave another value for it.
+[[noreturn]] void rethrow(const Error& error, const std::string& config, std::span<const Limit> from_file,
+                          std::span<const Limit> given) {
+    constexpr std::string_view doing = "set the limit ";
+    const std::string_view text = error.what();
+    const std::string why = ": " + error.code().message();
+    if (!text.starts_with(doing) || !text.ends_with(why)) throw;
+    const std::string_view key = text.substr(doing.size(), text.find('=') - doing.size());
+    // The four numbers of sem have names of their own, and are set together.
+    const auto is_meant = [&](const Limit& limit) {
+        const std::string_view name = limit.key->name;
+        return name.starts_with(key) || key.starts_with(name);
+    };
+    if (std::none_of(from_file.begin(), from_file.end(), is_meant) ||
+        std::any_of(given.begin(), given.end(), is_meant))
+        throw;
+    throw Error(error.code().value(),
+                escape(config) + ": " + std::string(text.substr(0, text.size() - why.size())), error.hint());
+}
+
 void create(const Options& options) {
     check_name(options.name);
     CreateOptions how = read_config(options.config);
+    const std::size_t from_file = how.limits.size();
     if (!options.shm_size.empty()) how.shm_size = parse_size(options.shm_size);
     for (const auto& limit : options.limits) how.limits.push_back(Limit::parse(limit));
     const Registry registry = Registry::of_caller();
-    registry.create(options.name, how);
+    try {
+        registry.create(options.name, how);
+    } catch (const Error& error) {
+        const std::span<const Limit> limits(how.limits);
+        rethrow(error, options.config.substr(options.config.starts_with('-') ? 1 : 0),
+                limits.first(from_file), limits.subspan(from_file));
+    }
     if (options.verbose)
         fmt::print(stderr, "ipcns: namespace {} made, held by {}\n",
                    registry.open(options.name).ipc.id().inode, (registry.folder() / options.name).string());

@@ -193,6 +193,28 @@ teardown() { names_teardown; }
     ipcns create --config=-none "$name"
 }
 
+@test "create --config names the file of a limit that the kernel refuses" {
+    if grep -qw ipcmni_extend /proc/cmdline; then skip 'this kernel takes more objects than others'; fi
+    name=$(unique_name)
+    printf '# one\nshmmni = 99999\n' >file
+    for config in file -file; do
+        run -1 --separate-stderr ipcns create --config="$config" "$name"
+        expect_error 'ipcns: file: set the limit shmmni=99999: Invalid argument'
+        [[ $stderr == *$'\n'hint:* && ! -e $(registry)/$name ]]
+    done
+    for line in 'semmni = 99999' 'sem = 250 32000 32 99999'; do
+        printf '%s\n' "$line" >file
+        run -1 --separate-stderr ipcns create --config file "$name"
+        expect_error 'ipcns: file: set the limit sem'
+    done
+    # The one of the command line is no matter of the file.
+    printf 'shmmni = 5\n' >file
+    run -1 --separate-stderr ipcns create --config file --limit shmmni=99999 "$name"
+    expect_error 'ipcns: set the limit shmmni=99999: '
+    run -1 --separate-stderr ipcns create --config file --limit msgmni=99999 "$name"
+    expect_error 'ipcns: set the limit msgmni=99999: '
+}
+
 @test "create -v says which namespace and where" {
     need_names
     name=$(unique_name)
