@@ -130,7 +130,6 @@ count() {
     expect_status 1
 }
 
-# bats test_tags=root
 # `ipcns make $name WORDS...` fails with exactly this message and this hint.
 refuses() { # MESSAGE HINT WORDS...
     run --separate-stderr ipcns make "$name" "${@:3}"
@@ -179,6 +178,7 @@ refuses() { # MESSAGE HINT WORDS...
     refuses 'a named semaphore needs a NAME' 'it comes after the KIND, and begins with a slash: psem /jobs' psem
 }
 
+# bats test_tags=root
 @test "root gives objects to others" {
     new_namespace
     object=$(ipcns make "$name" shm --size 4K --owner games:daemon)
