@@ -93,8 +93,8 @@ public:
             std::string& part = option->get_positional() ? positionals : options;
             constexpr std::size_t width = 24;
             std::string names = option_names(option);
-            // What does not fit into the column has a line to itself.
-            if (names.size() >= width) names += "\n" + std::string(width + 2, ' ');
+            // What does not fit into the column, with two blanks after it, has a line to itself.
+            if (names.size() + 2 > width) names += "\n" + std::string(width + 2, ' ');
             part += fmt::format("  {:<{}}{}\n", names, width, help ? "this text" : option->get_description());
         }
         const std::string footer = app->get_footer();

@@ -163,8 +163,8 @@ void add_list(App& program, int& /*status*/) {
     options->format.add_to(*command);
     command
         ->add_option("--fds", options->descriptors,
-                     "search descriptors: always (the same as --fds alone), never, or auto: where there\n"
-                     "                          are at most 1,000 processes (default)")
+                     "search descriptors: always (the same as --fds alone), never, or auto: where there "
+                     "are at most 1,000 processes (default)")
         ->type_name("WHEN")
         ->or_alone("always")
         ->one_of({"auto", "always", "never"});

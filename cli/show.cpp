@@ -961,9 +961,9 @@ void add_show(App& program, int& status) {
         "semaphores and shared memory. With an OBJECT, everything about it.");
     command
         ->add_option("WORD", options->words,
-                     "TARGET: a NAME, a process id, a /path, @INODE, oci:ID, self (default) or host\n"
-                     "                          KIND: msg, sem, shm, mq, psem or pshm\n"
-                     "                          OBJECT: KIND:ID, KIND:0xKEY or KIND:/NAME")
+                     "TARGET: a NAME, a process id, a /path, @INODE, oci:ID, self (default) or host "
+                     "KIND: msg, sem, shm, mq, psem or pshm "
+                     "OBJECT: KIND:ID, KIND:0xKEY or KIND:/NAME")
         ->option_text("[TARGET] [KIND... | OBJECT...]");
     options->format.add_to(*command);
     command->add_flag("-a,--all", options->all, "every namespace of this host");

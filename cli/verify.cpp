@@ -320,8 +320,8 @@ void add_verify(App& program, int& status) {
     options->format.add_to(*command);
     command
         ->add_option("--run-options", options->run_options,
-                     "options of run for the new namespaces, in one word: '--strict'. With one\n"
-                     "                          TARGET: between it and a new namespace")
+                     "options of run for the new namespaces, in one word: '--strict'. With one "
+                     "TARGET: between it and a new namespace")
         ->type_name("WORDS");
     command->add_option("--only", options->only, "try only these channels, and those of --expect")
         ->type_name("CHANNEL,...");

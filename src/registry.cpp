@@ -165,15 +165,23 @@ void dispose(int registry, const std::string& name) {
     ::unlinkat(registry, name.c_str(), AT_REMOVEDIR);
 }
 
+std::string room_hint(int error) {
+    return error == ENOSPC || error == EDQUOT
+               ? "the file system in which names live is full: /run for root's, else "
+                 "that of XDG_RUNTIME_DIR"
+               : "";
+}
+
 Fd make_file(int folder, const char* name, mode_t mode) {
     Fd file(::openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
-    if (!file || ::fchmod(file.get(), mode) != 0) fail(std::string("make the file ") + name);
+    if (!file || ::fchmod(file.get(), mode) != 0)
+        fail(std::string("make the file ") + name, room_hint(errno));
     return file;
 }
 
 Fd make_folder(int parent, const char* name, mode_t mode) {
     const std::string what = std::string("make the folder ") + name;
-    if (::mkdirat(parent, name, mode) != 0) fail(what);
+    if (::mkdirat(parent, name, mode) != 0) fail(what, room_hint(errno));
     Fd folder = open_folder_at(parent, name);
     if (folder && ::fchmod(folder.get(), mode) == 0) return folder;
     const int number = errno;
@@ -518,7 +526,7 @@ StartedKeeper put_keeper(int own, const std::string& name, const std::filesystem
         {"ipc", "/ns/ipc"}, {"shm", "/root/dev/shm"}, {"mqueue", "/root/dev/mqueue"}};
     for (const auto& [link, place] : links) {
         if (::symlinkat((process + place).c_str(), own, link) != 0)
-            fail(std::string("make the link ") + link);
+            fail(std::string("make the link ") + link, room_hint(errno));
     }
     return keeper;
 }

@@ -83,6 +83,13 @@ fish_options() { # COMMAND
     done
 }
 
+@test "what help says of an option that needs a second line stands below the first" {
+    for command in "${commands[@]}"; do
+        run awk '/^  -h, |^ +-[a-zA-Z-]/ {on = 1} /^$/ {on = 0} on && /^ {7,}[^ ]/ && !/^ {26}[^ ]/' <(ipcns "$command" --help)
+        [[ -z $output ]] || { printf "%s: %s\n" "$command" "$output"; return 1; }
+    done
+}
+
 @test "the charts of the benchmark are drawings, and the pages show each of them" {
     for chart in "$IPCNS_TREE"/bench/charts/*.svg; do
         xmllint --noout "$chart"

@@ -642,6 +642,22 @@ delete_all() {
 }
 
 # bats test_tags=user
+@test "where names have no room left it says which file system that is" {
+    need_userns
+    mkdir full
+    hints=0
+    for files in 3 4 5 6 7 8; do
+        # shellcheck disable=SC2016 # words of another shell
+        run --separate-stderr unshare --user --map-root-user --mount sh -c '
+            mount -t tmpfs -o "nr_inodes=$1" none full && XDG_RUNTIME_DIR=$PWD/full "$0" create x && test -e full/ipcns/x/ipc &&
+                XDG_RUNTIME_DIR=$PWD/full "$0" delete x' "$IPCNS" "$files"
+        [[ $status == 0 ]] || expect_error 'the file system in which names live is full'
+        hints=$((hints + status))
+    done
+    ((hints > 2))
+}
+
+# bats test_tags=user
 @test "from inside, where nothing may be mounted, delete and clear take what /dev/mqueue shows" {
     need_userns
     need setpriv
