@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -35,13 +36,13 @@ CreateOptions read_config(const std::string& text) {
     }
 }
 
-// Says which file a limit that the kernel refuses comes from, unless the command line gave another value for it.
-[[noreturn]] void rethrow(const Error& error, const std::string& config, std::span<const Limit> from_file,
-                          std::span<const Limit> given) {
+// An error that says which file a limit comes from that the kernel refuses, unless the command line gave another value for it.
+std::optional<Error> with_file(const Error& error, const std::string& config,
+                               std::span<const Limit> from_file, std::span<const Limit> given) {
     constexpr std::string_view doing = "set the limit ";
     const std::string_view text = error.what();
     const std::string why = ": " + error.code().message();
-    if (!text.starts_with(doing) || !text.ends_with(why)) throw;
+    if (!text.starts_with(doing) || !text.ends_with(why)) return std::nullopt;
     const std::string_view key = text.substr(doing.size(), text.find('=') - doing.size());
     // The four numbers of sem have names of their own, and are set together.
     const auto is_meant = [&](const Limit& limit) {
@@ -50,9 +51,9 @@ CreateOptions read_config(const std::string& text) {
     };
     if (std::none_of(from_file.begin(), from_file.end(), is_meant) ||
         std::any_of(given.begin(), given.end(), is_meant))
-        throw;
-    throw Error(error.code().value(),
-                escape(config) + ": " + std::string(text.substr(0, text.size() - why.size())), error.hint());
+        return std::nullopt;
+    return Error(error.code().value(),
+                 escape(config) + ": " + std::string(text.substr(0, text.size() - why.size())), error.hint());
 }
 
 void create(const Options& options) {
@@ -66,8 +67,10 @@ void create(const Options& options) {
         registry.create(options.name, how);
     } catch (const Error& error) {
         const std::span<const Limit> limits(how.limits);
-        rethrow(error, options.config.substr(options.config.starts_with('-') ? 1 : 0),
-                limits.first(from_file), limits.subspan(from_file));
+        const auto more = with_file(error, options.config.substr(options.config.starts_with('-') ? 1 : 0),
+                                    limits.first(from_file), limits.subspan(from_file));
+        if (more) throw Error(*more);
+        throw;
     }
     if (options.verbose)
         fmt::print(stderr, "ipcns: namespace {} made, held by {}\n",
