@@ -282,7 +282,8 @@ print("\n".join(keys or value))')
     ((missing == 0))
 }
 
-# bats test_tags=lock:verify
+# Lists everything, also what the mounts of others held when the little host was made.
+# bats test_tags=serial
 @test "the tour of the README is as it says" {
     need ipcmk ipcs
     need_little_host
@@ -306,7 +307,7 @@ print("\n".join(keys or value))')
     follow "$IPCNS_TREE/docs/library.md"
 }
 
-# bats test_tags=lock:verify,seconds:300
+# bats test_tags=serial,seconds:300
 @test "the examples of the manual pages are as they say" {
     need ipcmk ipcs jq perl make hexdump zstd
     need_little_host
