@@ -9,6 +9,7 @@
 #include "error.hpp"
 #include "idmap.hpp"
 #include "mounts.hpp"
+#include "process_shm.hpp"
 #include "procfs.hpp"
 
 #include <ipcns/registry.hpp>
@@ -70,15 +71,9 @@ public:
 
     // Its /dev/shm, by an O_PATH descriptor; none when it is not known.
     [[nodiscard]] Fd shared() const {
-        const Fd root(::openat(folder_.get(), "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
-        // Links in there are of its root, not of ours.
-        struct open_how how {};
-        how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-        how.resolve = RESOLVE_IN_ROOT;
+        ProcessShm found = open_shm_of(pid_);
         Fd folder;
-        if (root)
-            folder.reset(static_cast<int>(::syscall(SYS_openat2, root.get(), "dev/shm", &how, sizeof how)));
-        if (folder || (errno != EACCES && errno != EPERM)) return folder;
+        if (found.folder) return found.sure ? std::move(found.folder) : std::move(folder);
         // Not ours to look at, but it may be the same as ours.
         const auto theirs = shm_mount_of(std::to_string(pid_));
         const auto own = shm_mount_of("self");

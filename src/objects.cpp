@@ -7,6 +7,7 @@
 #include "error.hpp"
 #include "idmap.hpp"
 #include "parallel.hpp"
+#include "process_shm.hpp"
 #include "procfs.hpp"
 #include "quiet_thread.hpp"
 #include "sysv.hpp"
@@ -469,10 +470,12 @@ std::vector<FolderOf> shared_folders(const Inventory& inventory) {
     }
     std::sort(lowest.begin(), lowest.end());
     for (const auto& [pid, space] : lowest) {
-        const std::string path = "/proc/" + std::to_string(pid) + "/root/dev/shm";
-        Fd folder(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-        if (!folder && !is_no_answer(errno)) folders.push_back({space, {}, errno});
-        add(space, std::move(folder));
+        try {
+            ProcessShm found = open_shm_of(pid);
+            if (found.sure) add(space, std::move(found.folder));
+        } catch (const Error& error) {
+            folders.push_back({space, {}, error.code().value()});
+        }
     }
     return folders;
 }

@@ -14,6 +14,7 @@
 #include "folder.hpp"
 #include "keeper.hpp"
 #include "mounts.hpp"
+#include "process_shm.hpp"
 #include "procfs.hpp"
 #include "random.hpp"
 #include "usermap.hpp"
@@ -246,31 +247,33 @@ std::optional<Opened> open_mounted(int folder, const std::string& path) {
     return opened;
 }
 
+// True when this is what a name of root's has for its /dev/shm, and the name is one of this namespace: whoever is inside has it
+// by right, whatever user namespace he is in.
+bool is_shm_of_name(const Namespace& ipc, int folder) {
+    struct stat about {};
+    if (::fstat(folder, &about) != 0) return false;
+    for (const auto& name : Registry::of_system().list()) {
+        struct stat shm {};
+        if (name.id == ipc.id() && ::stat((name.path / "shm").c_str(), &shm) == 0 &&
+            shm.st_dev == about.st_dev && shm.st_ino == about.st_ino)
+            return true;
+    }
+    return false;
+}
+
 // The /dev/shm of a process and the mount namespace that it lies in, for a place that is to be entered.
 void find_shm_of(pid_t pid, Place& place) {
-    const std::string base = "/proc/" + std::to_string(pid);
+    ProcessShm found = open_shm_of(pid);
+    if (!found.folder || (!found.sure && !is_shm_of_name(place.ipc, found.folder.get()))) return;
     struct stat own {};
     struct stat theirs {};
-    Fd mounts(::open((base + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC));
-    const Fd root(::open((base + "/root").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    // Links in there are of its root: of a container, they were made to lead anywhere.
-    struct open_how how {};
-    how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-    how.resolve = RESOLVE_IN_ROOT;
-    Fd shm(root && mounts ? static_cast<int>(::syscall(SYS_openat2, root.get(), "dev/shm", &how, sizeof how))
-                          : -1);
-    if (!shm || ::fstat(shm.get(), &theirs) != 0) {
-        // Whoever enters would be left with the /dev/shm that he has.
-        const bool none =
-            procfs::is_gone(errno) || errno == EACCES || errno == EPERM || errno == ENOTDIR || errno == ELOOP;
-        if (!none) fail("open the /dev/shm of process " + std::to_string(pid));
-        return;
-    }
     // The same folder of the same file system: nothing to take over.
-    if (::stat("/dev/shm", &own) == 0 && own.st_dev == theirs.st_dev && own.st_ino == theirs.st_ino) return;
-    place.shm_from = base + "/root/dev/shm";
-    place.shm = std::move(shm);
-    place.mounts = std::move(mounts);
+    if (::fstat(found.folder.get(), &theirs) == 0 && ::stat("/dev/shm", &own) == 0 &&
+        own.st_dev == theirs.st_dev && own.st_ino == theirs.st_ino)
+        return;
+    place.shm_from = "/proc/" + std::to_string(pid) + "/root/dev/shm";
+    place.shm = std::move(found.folder);
+    place.mounts = std::move(found.mounts);
 }
 
 ino_t recorded_inode(int folder) {

@@ -16,7 +16,10 @@ setup() {
     export programs
 }
 
-teardown() { names_teardown; }
+teardown() {
+    if [[ -n ${victim-} ]]; then umount "$victim/dev" 2>/dev/null || true; fi
+    names_teardown
+}
 
 # Runs a script in a user namespace of which it is root, and in which it may set limits for what comes below.
 below() { # SCRIPT [ARGUMENT...]
@@ -470,4 +473,87 @@ mq:/hidden
 mq:/write-only
 hidden
 of-root'
+}
+
+# --- whom root trusts ------------------------------------------------------------------------------------------
+
+# A process of an ordinary user that is in an IPC namespace of its own; what the script mounts on its /dev/shm is his choice.
+strange_shm() { # SCRIPT
+    setpriv --reuid games --regid games --clear-groups unshare --user --map-root-user --ipc --mount sh -ec "
+        $1
+        echo up >&3; exec sleep 100" 3>"$work/up" &
+    pid=$!
+    remember_pid "$pid"
+    wait_until 10 test -s "$work/up"
+}
+
+# bats test_tags=root
+@test "a folder of the host that somebody calls his /dev/shm is not shown, read, emptied or filled" {
+    victim=$(mktemp -d /tmp/victim.XXXXXX)
+    printf '%s\n' "$victim" >>"$IPCNS_RUN_TEST/folders"
+    mkdir -p "$victim/dev" "$victim/sub"
+    chmod 755 "$victim"
+    (umask 077 && echo secret >"$victim/file" && echo secret >"$victim/sub/file")
+    mount -t tmpfs -o mode=755 tmpfs "$victim/dev"
+    (umask 077 && echo secret >"$victim/dev/file")
+    before=$(find "$victim" -printf '%p %m %u %s\n' | sort)
+    name=$(unique_name)
+    ipcns create --shm-size 1M "$name"
+    ipcns make "$name" pshm /file --size 4K
+    ipcns save "$name" saved.ipcns
+    ipcns exec "$name" -- sh -c 'echo secret >/dev/shm/other'
+    for script in "mount --rbind $victim /dev/shm" "mount -t tmpfs none /dev && ln -s $victim /dev/shm" \
+        "mount --bind $victim/dev /dev/shm" "mount --rbind $victim/sub /dev/shm" "mount --rbind /run /dev/shm" \
+        "mount --bind /run/ipcns/$name/shm /dev/shm"; do
+        : >up
+        strange_shm "$script"
+        run ipcns show "$pid" -q -n -o OBJECT
+        expect_output ''
+        run ipcns show --all pshm -q
+        [[ $output != *pshm:/file*pshm:/file* && $output != *victim* ]]
+        for command in "peek $pid pshm:/file" "remove $pid pshm:/file" "make $pid pshm /made --size 4K" \
+            "clear --yes $pid" "restore --into $pid saved.ipcns"; do
+            # shellcheck disable=SC2086 # words
+            run ipcns $command
+            [[ $output != *secret* ]]
+        done
+        ipcns remove "$pid" --all --yes || true
+        ipcns attach "$name.2" "$pid"
+        ipcns clear --yes "$name.2" || true
+        ipcns delete "$name.2" 2>/dev/null
+        run ipcns diff "$pid" "$name"
+        expect_equal "$(find "$victim" -printf '%p %m %u %s\n' | sort)" "$before"
+        [[ $(cat "/run/ipcns/$name/shm/other") == secret ]]
+        kill "$pid"
+        wait "$pid" || true
+    done
+
+    ipcns delete "$name"
+}
+
+# bats test_tags=root
+@test "the /dev/shm of an ordinary user's own is his, and known to root" {
+    strange_shm 'mount -t tmpfs none /dev/shm; echo mine >/dev/shm/mine'
+    run -0 ipcns show "$pid" -q -n -o OBJECT
+    expect_output pshm:/mine
+    run -0 ipcns show --all pshm -q -n -o OBJECT
+    expect_in_output pshm:/mine
+    run -0 ipcns remove "$pid" pshm:/mine
+    kill "$pid"
+    wait "$pid" || true
+    # And what a name of root's has is known of whoever is inside, in whatever user namespace.
+    name=$(unique_name)
+    ipcns create "$name"
+    ipcns make "$name" pshm /named --size 4K
+    : >up
+    "$IPCNS" exec "$name" -- sh -c 'exec setpriv --reuid games --regid games --clear-groups unshare --user --map-root-user --mount sh -c "
+        echo up >&3; exec sleep 100"' 3>"$work/up" &
+    pid=$!
+    remember_pid "$pid"
+    wait_until 10 test -s "$work/up"
+    run -0 ipcns show "$pid" -q -n -o OBJECT
+    expect_output pshm:/named
+    kill "$pid"
+    wait "$pid" || true
+    ipcns delete "$name"
 }
