@@ -15,17 +15,21 @@
 #include <ipcns/text.hpp>
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/nsfs.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <set>
@@ -40,9 +44,26 @@ std::string of_process(pid_t pid) { return "open the IPC namespace of process " 
 
 Fd open_link(int proc, const char* path) { return Fd(::openat(proc, path, O_RDONLY | O_CLOEXEC)); }
 
+// What an O_PATH descriptor leads to, opened if it is an nsfs file: whoever made the path may have put anything there, and to
+// open a device or a FIFO does something. Else none, with EINVAL.
+Fd open_nsfs(const Fd& seen) {
+    struct statfs about {};
+    if (::fstatfs(seen.get(), &about) != 0) return {};
+    if (about.f_type != NSFS_MAGIC) {
+        errno = EINVAL;
+        return {};
+    }
+    return open_link(AT_FDCWD, ("/proc/thread-self/fd/" + std::to_string(seen.get())).c_str());
+}
+
 // Opens PATH below folder if it is the namespace that is looked for.
-std::optional<Namespace> open_if(int folder, const char* path, ino_t inode) {
-    Fd fd = open_link(folder, path);
+// @param resolve as of openat2(2)
+std::optional<Namespace> open_if(int folder, const char* path, ino_t inode, std::uint64_t resolve = 0) {
+    struct open_how how {};
+    how.flags = O_PATH | O_CLOEXEC;
+    how.resolve = resolve;
+    const Fd seen(static_cast<int>(::syscall(SYS_openat2, folder, path, &how, sizeof how)));
+    Fd fd = seen ? open_nsfs(seen) : Fd();
     if (!fd && is_our_lack(errno)) fail(std::string("open /proc/") + path);
     struct stat about {};
     if (!fd || ::fstat(fd.get(), &about) != 0 || about.st_ino != inode) return std::nullopt;
@@ -80,8 +101,13 @@ std::optional<Namespace> find_in_mounts(int proc, pid_t pid, ino_t inode) {
     std::snprintf(path.data(), path.size(), "%d/mountinfo", pid);
     for (const auto& mount : procfs::namespace_mounts(proc, path.data())) {
         if (procfs::parse_link(mount.root) != inode) continue;
-        const std::string point = std::to_string(pid) + "/root" + mount.point;
-        if (auto found = open_if(proc, point.c_str(), inode)) return found;
+        const Fd root(
+            ::openat(proc, (std::to_string(pid) + "/root").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+        if (!root && is_our_lack(errno)) fail("open the root of process " + std::to_string(pid));
+        // No link was on the way when it was mounted, and none leads out of there.
+        constexpr auto resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+        if (!root) continue;
+        if (auto found = open_if(root.get(), mount.point.c_str(), inode, resolve)) return found;
     }
     return std::nullopt;
 }
@@ -204,10 +230,11 @@ Namespace Namespace::from_pidfd(int pidfd) {
 }
 
 Namespace Namespace::from_path(const std::filesystem::path& path) {
-    // O_NONBLOCK: a FIFO at that path must not hold us up.
-    Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-    if (!fd) fail("open the namespace " + escape(path.string()));
-    const int kind = ::ioctl(fd.get(), NS_GET_NSTYPE);
+    const Fd seen(::open(path.c_str(), O_PATH | O_CLOEXEC));
+    if (!seen) fail("open the namespace " + escape(path.string()));
+    Fd fd = open_nsfs(seen);
+    if (!fd && errno != EINVAL) fail("open the namespace " + escape(path.string()));
+    const int kind = fd ? ::ioctl(fd.get(), NS_GET_NSTYPE) : -1;
     if (kind != CLONE_NEWIPC)
         fail(EINVAL, "use " + escape(path.string()) + " as an IPC namespace",
              kind < 0 ? "it is not an nsfs file; /proc/PID/ns/ipc is one"

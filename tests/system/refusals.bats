@@ -557,3 +557,34 @@ strange_shm() { # SCRIPT
     wait "$pid" || true
     ipcns delete "$name"
 }
+
+# bats test_tags=root
+@test "a device where somebody has mounted a namespace is not opened, and a FIFO holds nobody up" {
+    need strace
+    device=$(mktemp -u "/dev/ipcns-test.XXXXXX")
+    printf '%s\n' "$device" >>"$IPCNS_RUN_TEST/markers"
+    mknod -m 600 "$device" c 1 5
+    mkdir -m 777 "$work/d"
+    for script in "mount --bind /proc/self/ns/ipc $device" \
+        "mount -t tmpfs none $work/d && : >$work/d/x && mount --bind /proc/self/ns/ipc $work/d/x && mount -t tmpfs none $work/d && mkfifo $work/d/x"; do
+        : >up
+        # Nobody stays inside: what is left is the mount.
+        setpriv --reuid games --regid games --clear-groups unshare --user --map-root-user --mount sh -ec "
+            unshare --ipc sh -ec '$script; echo up >&3'
+            exec sleep 100" 3>"$work/up" &
+        pid=$!
+        remember_pid "$pid"
+        wait_until 10 test -s "$work/up"
+        inode=$(ipcns list -n -q -o NS,HELD --fds=never | awk '$2 == "mount" {print $1}' | head -n 1)
+        [[ -n $inode ]]
+        run timeout 10 strace -f -e trace=open,openat,openat2 -o trace "$IPCNS" list --objects
+        expect_status 0
+        run timeout 10 strace -f -e trace=open,openat,openat2 -o trace2 "$IPCNS" show "@$inode"
+        ((status < 124))
+        cat trace2 >>trace
+        if grep -F "$device" trace | grep -vF O_PATH; then return 1; fi
+        kill "$pid"
+        wait "$pid" || true
+    done
+    rm "$device"
+}
