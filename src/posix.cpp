@@ -932,8 +932,17 @@ FilesUsage remove_all_files(int folder) {
     // However deep somebody nested folders, this takes two descriptors and no recursion: each folder inside a
     // folder is moved up to the top before its parent is removed.
     std::size_t moved = 0;
-    for (bool again = true; again;) {
+    // Nor is anybody waited for who makes folders as fast as they go: each pass is one level of what was there, and so deep, and
+    // after so long, it is no longer that.
+    constexpr int deep = 64;
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    int passes = 0;
+    for (bool again = true; again; ++passes) {
         again = false;
+        if (passes > deep && std::chrono::steady_clock::now() > until) {
+            first_error = first_error != 0 ? first_error : EBUSY;
+            break;
+        }
         for (const auto& name : names_in(folder, first_error)) {
             if (!name.is_folder) {
                 remove_file(folder, name.name, removed, first_error);

@@ -301,7 +301,8 @@ IPCNS_API bool remove_same(int folder, const NamedSemaphoreRecord& record);
 [[nodiscard]] IPCNS_API FilesUsage files_usage(int folder);
 
 /// Removes everything in @p folder and below, following no link and crossing no mount.
-/// Goes on after a failure and throws the first one at the end.
+/// Goes on after a failure and throws the first one at the end. It does not race for ever against somebody who goes on making folders in
+/// there: after 64 levels of them and ten seconds it throws EBUSY.
 /// @return what was removed
 IPCNS_API FilesUsage remove_all_files(int folder);
 

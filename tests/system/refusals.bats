@@ -588,3 +588,19 @@ strange_shm() { # SCRIPT
     done
     rm "$device"
 }
+
+# bats test_tags=root
+@test "who makes folders in a /dev/shm as fast as they go does not keep delete from its end" {
+    name=$(unique_name)
+    ipcns create "$name"
+    (cd "/run/ipcns/$name/shm" && exec setpriv --reuid games --regid games --clear-groups \
+        perl -e 'while (1) {for (1 .. 300) {mkdir "d$_"; mkdir "d$_/e"}}') 3>&- &
+    maker=$!
+    remember_pid "$maker"
+    wait_until 10 test -d "/run/ipcns/$name/shm/d300/e"
+    run timeout 60 "$IPCNS" delete "$name"
+    kill "$maker"
+    wait "$maker" || true
+    ((status == 0 || status == 1))
+    [[ ! -e /run/ipcns/$name && -z $(find /run/ipcns -maxdepth 1 -name '.old-*') ]]
+}
