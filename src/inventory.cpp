@@ -196,9 +196,9 @@ void set_keepers_apart(int proc, InventoryEntry& entry) {
         describe_first(proc, entry);
 }
 
-Contents contents_inside() {
+ContentsUsage contents_inside() {
     const SysvUsage usage = sysv_usage();
-    Contents contents{usage.objects(), usage.segment_bytes};
+    ContentsUsage contents{usage.objects(), usage.segment_bytes};
     try {
         if (const Fd queues = mount_queues()) contents.objects += files_usage(queues.get()).files;
     } catch (const Error&) {

@@ -430,11 +430,14 @@ public:
         plan.init_stack = &init_stack;
         pid_t pid = -1;
         int number = 0;
+        int pidfd = -1;
         {
             const AllSignalsBlocked blocked;
-            pid = clone_child(stack, preparation.flags | SIGCHLD, separate_child, &plan);
+            pid =
+                clone_child(stack, preparation.flags | CLONE_PIDFD | SIGCHLD, separate_child, &plan, &pidfd);
             number = errno;
         }
+        Fd program(pid < 0 ? -1 : pidfd);
         if (pid < 0) refuse(number, preparation);
         Unclaimed unclaimed(pid);
         theirs.reset();
@@ -457,8 +460,8 @@ public:
                  "the new process was killed from outside");
         }
         Child child = finish(preparation, unclaimed, std::move(fds[0]), std::move(fds[1]), std::move(fds[2]));
+        child.program_ = std::move(plan.strict ? fds[3] : program);
         if (plan.strict) {
-            child.program_ = std::move(fds[3]);
             child.channel_ = std::move(ours);
         }
         return child;
@@ -575,13 +578,24 @@ Leftovers Child::remove_contents() const {
     return removed;
 }
 
+namespace {
+
+// Of a place that was there before.
+Leftovers nothing_known() {
+    Leftovers left;
+    left.unknown = true;
+    return left;
+}
+
+} // namespace
+
 Leftovers Child::clean_up() const {
-    if (place_) return {};
+    if (place_) return nothing_known();
     return ipc_.call([&] { return anything_inside() ? remove_contents() : Leftovers{}; });
 }
 
 Leftovers Child::enter_and_clean_up() const {
-    if (place_) return {};
+    if (place_) return nothing_known();
     ipc_.enter();
     return anything_inside() ? remove_contents() : Leftovers{};
 }

@@ -195,6 +195,7 @@ std::vector<Setting> plan_settings(std::span<const Limit> limits,
                                    const std::function<std::string(const Limit&)>& old_value) {
     std::vector<Setting> settings;
     for (const Limit& limit : limits) {
+        if (limit.key == nullptr) throw UsageError("a limit without a key", "Limit::parse() makes one");
         const std::string value = normalise(*limit.key, limit.value);
         const auto words = split(value);
         std::string asked = std::string(limit.key->name) + "=" + value;

@@ -160,6 +160,9 @@ void check_options(const SaveOptions& options) {
         throw UsageError("zstd has the levels 1 to 19");
     if (options.live && options.max_pause)
         throw UsageError("nobody pauses in a live save", "--max-pause is for the other kind");
+    if (options.live && options.drain)
+        throw UsageError("nothing can be drained in a live save: those inside would find their messages gone",
+                         "--drain is for the other kind");
     if (!options.precopy) return;
     if (options.live) throw UsageError("nobody pauses in a live save", "--precopy is for the other kind");
     if (options.zstd)

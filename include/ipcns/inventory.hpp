@@ -24,21 +24,21 @@ struct IPCNS_API Process {
     std::string command; ///< the command line with spaces between, or [name] where there is none; not escaped
 };
 
-/// What lies in a namespace.
-struct IPCNS_API Contents {
+/// How much lies in a namespace.
+struct IPCNS_API ContentsUsage {
     std::size_t objects = 0;         ///< System V objects and POSIX queues
     std::uint64_t segment_bytes = 0; ///< System V segments, in whole pages
 };
 
 /// One namespace and what keeps it alive.
 struct IPCNS_API InventoryEntry {
-    NamespaceId id;                   ///< which one
-    std::vector<pid_t> processes;     ///< every process with a thread inside, in ascending order
-    std::vector<pid_t> keepers;       ///< keepers of named namespaces among them, with `keepers_apart`
-    std::optional<Process> first;     ///< the lowest of them
-    std::vector<std::string> mounts;  ///< where it is bind mounted; not escaped
-    std::vector<pid_t> descriptors;   ///< processes that hold a descriptor of it (when searched for)
-    std::optional<Contents> contents; ///< when asked for, and the caller may enter
+    NamespaceId id;                        ///< which one
+    std::vector<pid_t> processes;          ///< every process with a thread inside, in ascending order
+    std::vector<pid_t> keepers;            ///< keepers of named namespaces among them, with `keepers_apart`
+    std::optional<Process> first;          ///< the lowest of them
+    std::vector<std::string> mounts;       ///< where it is bind mounted; not escaped
+    std::vector<pid_t> descriptors;        ///< processes that hold a descriptor of it (when searched for)
+    std::optional<ContentsUsage> contents; ///< when asked for, and the caller may enter
 };
 
 /// What to look for beside the processes.

@@ -36,9 +36,11 @@ struct IPCNS_API LaunchOptions {
     const Place* place = nullptr;
 
     Isolation isolation =
-        Isolation::six_kinds;              ///< with a place: `ipc_only` leaves the mounts alone; not `strict`
-    std::optional<std::uint64_t> shm_size; ///< bytes of the new /dev/shm; default: as large as the host's
-    std::vector<Limit> limits;             ///< set before the program starts
+        Isolation::six_kinds; ///< with a place: `ipc_only` leaves the mounts alone; not `strict`
+    /// Bytes of the new /dev/shm; 0: no limit; default: as large as the host's. Means nothing with a place.
+    std::optional<std::uint64_t> shm_size;
+    /// Set before the program starts. With a place they are set there, for good, and with `self` in the caller's own namespace.
+    std::vector<Limit> limits;
     bool map_root = false; ///< without CAP_SYS_ADMIN: be root in the new user namespace, instead of oneself
     bool die_with_parent =
         false; ///< SIGKILL the program when the thread that launches it ends (prctl(2), PR_SET_PDEATHSIG)
@@ -85,16 +87,19 @@ public:
     [[nodiscard]] const Namespace& ipc() const noexcept { return ipc_; }
 
     /// Sends a signal to the program (not to the init above it).
-    /// @throws Error ESRCH when it has ended
+    /// One that has ended takes signals, and does nothing, until it is reaped.
+    /// @throws Error ESRCH when it was reaped; never a signal to somebody who has its number by then
     void signal(int number) const;
 
     /// Waits for the program to end and reaps it. Blocks the calling thread alone, and passes no signals on: Supervisor does.
-    /// @throws Error ECHILD when it was reaped already
+    /// @throws Error ECHILD when it was reaped already: by wait(2) elsewhere, or by itself where SIGCHLD is ignored (except with
+    /// Isolation::strict, where init tells the status)
     ExitStatus wait();
 
     /// Removes all objects that the namespace still holds, now and not when the kernel gets round to it; if
     /// other processes are inside, removes nothing and says which. (Where nothing is left to remove, nobody is
-    /// looked for: processes_inside() tells.) For a program in a new namespace that has ended. The caller's own
+    /// looked for: processes_inside() tells.) For a program in a new namespace that has ended: of a place that was there before it
+    /// removes nothing, and says that this is `unknown`. The caller's own
     /// namespace stays as it is.
     Leftovers clean_up() const;
 

@@ -52,7 +52,7 @@ struct IPCNS_API Owner {
 
 /// How a named namespace is made.
 struct IPCNS_API CreateOptions {
-    std::optional<std::uint64_t> shm_size; ///< bytes of its /dev/shm; default: as large as the host's
+    std::optional<std::uint64_t> shm_size; ///< bytes of its /dev/shm; 0: no limit; default: the host's size
     std::vector<Limit> limits;             ///< set before the name appears
     /// With Holding::mounts: a name that root makes for somebody else. He finds and enters it, nobody else but root
     /// does, and root alone takes it away. The namespace is made by Namespace::create_for(), or where this system forbids user

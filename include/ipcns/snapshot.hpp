@@ -143,7 +143,8 @@ struct IPCNS_API RestoreOptions {
     std::optional<std::uint64_t> shm_size;
     /// Let the kernel choose the ids of System V objects. Programs that know an object by its key don't notice.
     bool new_ids = false;
-    ProgressFunction progress; ///< told how far it is, if there is one
+    ProgressFunction
+        progress; ///< told how far it is, if there is one; not by clone_namespace(), which tells that of SaveOptions
 };
 
 /// What a restore made.

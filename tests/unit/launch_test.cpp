@@ -22,6 +22,7 @@
 #include <atomic>
 #include <cstdarg>
 #include <cstring>
+#include <fstream>
 
 namespace ipcns::test {
 namespace {
@@ -246,6 +247,31 @@ TEST_P(LaunchEachWay, SignalReachesTheProgram) {
     EXPECT_EQ(error_of([&] { running.child().signal(SIGTERM); }), ESRCH);
 }
 
+TEST_F(Launch, NoSignalGoesToWhoeverHasTheNumberNow) {
+    LaunchOptions given;
+    given.arguments = {"/bin/true"};
+    given.limits = {Limit::parse("shmmni=3")}; // without privileges another way to launch
+    Child child = launch(given);
+    (void)child.wait();
+    std::ofstream("/proc/sys/kernel/ns_last_pid") << child.pid() - 1;
+    const Forked stranger([] { ::pause(); });
+    if (stranger.pid() != child.pid()) GTEST_SKIP() << "the next process could not be given that number";
+    EXPECT_EQ(error_of([&] { child.signal(SIGKILL); }), ESRCH);
+    EXPECT_EQ(::waitpid(stranger.pid(), nullptr, WNOHANG), 0);
+    ::kill(stranger.pid(), SIGKILL);
+}
+
+TEST_F(Launch, OfAPlaceThatWasThereNothingIsSaidToBeGone) {
+    const Place self = resolve(Target::parse("self"));
+    LaunchOptions given;
+    given.arguments = {"/bin/true"};
+    given.place = &self;
+    Child child = launch(given);
+    (void)child.wait();
+    EXPECT_TRUE(child.clean_up().unknown);
+    EXPECT_TRUE(child.enter_and_clean_up().unknown);
+}
+
 TEST_P(LaunchEachWay, SignalMaskIsThatOfTheThreadOrTheOneGiven) {
     std::string status;
     std::thread([&] {
@@ -329,6 +355,13 @@ TEST_P(LaunchEachWay, AClosedFolderStaysClosed) {
     // The folder may lie in /tmp, of which Isolation::strict shows another one.
     const bool hidden = GetParam() == Isolation::strict && closed.starts_with("/tmp/");
     EXPECT_EQ(error_of([&] { (void)launch(given); }), hidden ? ENOENT : EACCES);
+}
+
+TEST(LaunchOptionsChecks, ALimitWithoutAKeyIsRefused) {
+    LaunchOptions given;
+    given.arguments = {"/bin/true"};
+    given.limits = {Limit{}};
+    EXPECT_THROW((void)launch(given), UsageError);
 }
 
 TEST(LaunchOptionsChecks, AShmThatOverflowsIsRefused) {

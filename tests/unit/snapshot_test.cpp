@@ -1054,6 +1054,10 @@ TEST(Snapshot, NamesAndOptions) {
             how.live = true;
             how.max_pause = std::chrono::seconds(1);
             EXPECT_THROW((void)save(names->open("first"), rewound(saved), how), UsageError);
+            how = {};
+            how.live = how.drain = true;
+            EXPECT_THROW((void)save(names->open("first"), rewound(saved), how), UsageError);
+            EXPECT_THROW((void)clone_namespace(names->open("first"), *names, "second", how), UsageError);
             // Where nothing can be taken back, nobody pauses, or all behind a change is another thing.
             const TempFolder folder;
             ASSERT_EQ(::mkfifo((folder / "fifo").c_str(), 0600), 0);
