@@ -134,8 +134,9 @@ private:
 // What is written to: a file where that is possible, else a mapping.
 class Rebuild::Memory {
 public:
-    // Is told how many bytes are going to be written, and may refuse.
-    using Before = std::function<void(std::uint64_t bytes)>;
+    // Is told how many bytes are going to be written and how much memory that takes, in pages that were not written to before, and
+    // may refuse.
+    using Before = std::function<void(std::uint64_t bytes, std::uint64_t memory)>;
     Memory(Fd file, Before before) : before_(std::move(before)), file_(std::move(file)) {}
     Memory(Segment segment, bool huge_pages, Before before)
         : before_(std::move(before)), segment_(std::move(segment)) {
@@ -166,7 +167,11 @@ public:
 private:
     void write_all(std::uint64_t offset, std::span<const std::byte> data) {
         if (data.empty()) return;
-        before_(data.size());
+        const std::uint64_t end = (offset + data.size() + page - 1) / page;
+        // Of what comes in ascending order the first page may be the last one of before.
+        const std::uint64_t begin = std::max(offset / page, taken_);
+        before_(data.size(), end > begin ? (end - begin) * page : 0);
+        taken_ = std::max(taken_, end);
         if (!file_) return store(offset, data);
         while (!data.empty()) {
             const ssize_t length =
@@ -189,6 +194,7 @@ private:
     }
 
     Before before_;
+    std::uint64_t taken_ = 0; // pages from the beginning up to the last that was written to
     std::optional<Segment> segment_;
     Fd file_;
 };
@@ -499,13 +505,13 @@ void Rebuild::undo() noexcept {
 // ---- Filling -----------------------------------------------------------------------------------------------------
 
 // What is written is counted: pages of zeros take none, and no more than it had is in the file.
-std::function<void(std::uint64_t)> Rebuild::counted(Kind kind, std::size_t index,
+std::function<void(std::uint64_t, std::uint64_t)> Rebuild::counted(Kind kind, std::size_t index,
                                                     std::optional<std::uint64_t> most) {
-    return [this, kind, index, most, written = std::uint64_t{0}](std::uint64_t bytes) mutable {
+    return [this, kind, index, most, written = std::uint64_t{0}](std::uint64_t bytes, std::uint64_t memory) mutable {
         written += bytes;
         if (most && !snapshot_->live && written > *most)
             damaged("there is more in " + said(object_name(*snapshot_, kind, index)) + " than it says");
-        take_memory(bytes);
+        take_memory(memory);
     };
 }
 

@@ -41,18 +41,19 @@ whole_or_nothing() { # NAME
     esac
 }
 
-# The next commands find nothing in their way, and leave nothing.
+# The next commands find nothing in their way, and leave nothing. (Whoever asks whether it succeeds switches errexit off.)
 swept() { # NAME
     local said
     if [[ -e $(registry)/$1 ]]; then
-        said=$(ipcns delete "$1" 2>&1) || complain "delete $1 said: $said"
+        said=$(ipcns delete "$1" 2>&1) || complain "delete $1 said: $said" || return
     fi
-    said=$(ipcns create "$1" 2>&1) || complain "create $1 said: $said"
-    whole_or_nothing "$1"
-    [[ -e $(registry)/$1 ]]
-    said=$(ipcns delete "$1" 2>&1) || complain "delete $1 said: $said"
-    registry_is_clean
-    if ! is_root; then wait_until 10 no_keeper "$1" || complain "a keeper of $1 is left"; fi
+    said=$(ipcns create "$1" 2>&1) || complain "create $1 said: $said" || return
+    said=$(ipcns exec "$1" -- true 2>&1) || complain "exec $1 said: $said" || return
+    whole_or_nothing "$1" || return
+    [[ -e $(registry)/$1 ]] || complain "$1 is nowhere" || return
+    said=$(ipcns delete "$1" 2>&1) || complain "delete $1 said: $said" || return
+    registry_is_clean || return
+    is_root || wait_until 10 no_keeper "$1" || complain "a keeper of $1 is left"
 }
 
 killed_at_each_call() { # one|all EVERY create|delete
