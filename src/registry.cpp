@@ -163,7 +163,8 @@ void dispose(int registry, const std::string& name) {
                 ::unlinkat(folder.get(), entry.name.c_str(), AT_REMOVEDIR);
         }
     }
-    ::unlinkat(registry, name.c_str(), AT_REMOVEDIR);
+    if (::unlinkat(registry, name.c_str(), AT_REMOVEDIR) != 0 && errno == ENOTDIR)
+        ::unlinkat(registry, name.c_str(), 0); // whatever somebody has put there
 }
 
 std::string room_hint(int error) {
@@ -615,11 +616,16 @@ std::optional<Leftovers> take_away(const Registry& registry, int folder, const s
     }
 }
 
+// As the effective user, who is going to.
+bool may_write(const std::string& folder) {
+    return ::faccessat(AT_FDCWD, folder.c_str(), W_OK, AT_EACCESS) == 0;
+}
+
 std::string user_folder() {
     const char* given = ::secure_getenv("XDG_RUNTIME_DIR");
     if (given != nullptr && given[0] == '/') return std::string(given) + "/ipcns";
     const std::string uid = std::to_string(::geteuid());
-    if (::access(("/run/user/" + uid).c_str(), W_OK) == 0) return "/run/user/" + uid + "/ipcns";
+    if (may_write("/run/user/" + uid)) return "/run/user/" + uid + "/ipcns";
     return "/tmp/ipcns-" + uid;
 }
 
@@ -630,7 +636,7 @@ Registry Registry::of_system() { return {system_folder, Holding::mounts}; }
 Registry Registry::of_caller() {
     // Root of a container's user namespace may mount, but not write to a /run that belongs to the host.
     if (::geteuid() == 0 && has_sys_admin() &&
-        (::access(system_folder, W_OK) == 0 || ::access("/run", W_OK) == 0 || errno != EACCES))
+        (may_write(system_folder) || may_write("/run") || errno != EACCES))
         return of_system();
     return {user_folder(), Holding::keeper};
 }

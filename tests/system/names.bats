@@ -715,6 +715,14 @@ delete_all() {
     rm "/run/ipcns/$name"
     expect_status 1
     expect_error "/run/ipcns/$name is there, and no name"
+    # And it goes whole when it is deleted as one.
+    : >"/run/ipcns/$name"
+    ipcns delete "$name" 2>/dev/null
+    [[ -z $(find /run/ipcns -maxdepth 1 -type f ! -name .lock) ]]
+    # Whose registry it is the effective user decides: who is root for another one is root.
+    setpriv --ruid games "$IPCNS" create "$name"
+    [[ -e /run/ipcns/$name/ipc ]]
+    ipcns delete "$name"
     # Everybody is in there, and nothing is wrong with that.
     ipcns attach "$name" host
     run --separate-stderr ipcns delete "$name"
