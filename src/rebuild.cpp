@@ -506,8 +506,9 @@ void Rebuild::undo() noexcept {
 
 // What is written is counted: pages of zeros take none, and no more than it had is in the file.
 std::function<void(std::uint64_t, std::uint64_t)> Rebuild::counted(Kind kind, std::size_t index,
-                                                    std::optional<std::uint64_t> most) {
-    return [this, kind, index, most, written = std::uint64_t{0}](std::uint64_t bytes, std::uint64_t memory) mutable {
+                                                                   std::optional<std::uint64_t> most) {
+    return [this, kind, index, most, written = std::uint64_t{0}](std::uint64_t bytes,
+                                                                 std::uint64_t memory) mutable {
         written += bytes;
         if (most && !snapshot_->live && written > *most)
             damaged("there is more in " + said(object_name(*snapshot_, kind, index)) + " than it says");

@@ -55,7 +55,7 @@ private:
     void check_memory();
     void take_memory(std::uint64_t bytes);
     std::function<void(std::uint64_t, std::uint64_t)> counted(Kind kind, std::size_t index,
-                                               std::optional<std::uint64_t> most);
+                                                              std::optional<std::uint64_t> most);
     void check_taken() const;
     void raise_limits();
     void make_all();
