@@ -70,10 +70,11 @@ public:
     }
 
     // Its /dev/shm, by an O_PATH descriptor; none when it is not known.
-    [[nodiscard]] Fd shared() const {
+    // @param to_read what is in it, and not only to see which folder it is: see open_shm_of()
+    [[nodiscard]] Fd shared(bool to_read) const {
         ProcessShm found = open_shm_of(pid_);
         Fd folder;
-        if (found.folder) return found.sure ? std::move(found.folder) : std::move(folder);
+        if (found.folder) return found.sure || !to_read ? std::move(found.folder) : std::move(folder);
         // Not ours to look at, but it may be the same as ours.
         const auto theirs = shm_mount_of(std::to_string(pid_));
         const auto own = shm_mount_of("self");
@@ -112,7 +113,7 @@ class Side {
 public:
     explicit Side(const Target& target) : place_(resolve(target)), user_namespace_(IdMap::user_namespace()) {
         // What resolve() leaves out is the caller's, or can't be looked at: which of the two matters here.
-        place_.shm = target.is_process() ? ProcessView(pid_of(target)).shared() : shared_folder(place_);
+        place_.shm = target.is_process() ? ProcessView(pid_of(target)).shared(true) : shared_folder(place_);
         shm_ = id_of_folder(place_.shm);
     }
 
@@ -451,8 +452,8 @@ ProcessComparison compare_processes(const Target& a, const Target& b) {
             continue;
         result.namespaces.push_back({kind, view_a.id_of(kind), view_b.id_of(kind)});
     }
-    result.shm_a = id_of_folder(view_a.shared());
-    result.shm_b = id_of_folder(view_b.shared());
+    result.shm_a = id_of_folder(view_a.shared(false));
+    result.shm_b = id_of_folder(view_b.shared(false));
     view_a.check();
     view_b.check();
     return result;

@@ -245,8 +245,8 @@ void read_posix(const Fields& fields, Kind kind, PosixRecord& record) {
     }
     record.who.owner = fields.number<uid_t>("uid", no_id - 1);
     record.who.group = fields.number<gid_t>("gid", no_id - 1);
-    // What runs as its owner, or gives its group away, is nobody's to bring along in a file.
-    record.who.mode = fields.based("mode", "", 8, 07777) & 0777;
+    // What runs as its owner or its group is nobody's to bring along in a file.
+    record.who.mode = fields.based("mode", "", 8, 07777) & 01777;
     record.accessed = fields.moment("accessed");
     record.modified = fields.moment("modified");
     record.changed = fields.moment("changed");

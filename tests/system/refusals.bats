@@ -564,9 +564,11 @@ strange_shm() { # SCRIPT
     device=$(mktemp -u "/dev/ipcns-test.XXXXXX")
     printf '%s\n' "$device" >>"$IPCNS_RUN_TEST/markers"
     mknod -m 600 "$device" c 1 5
-    mkdir -m 777 "$work/d"
+    folder=$(mktemp -d /tmp/ipcns-test-d.XXXXXX)
+    printf '%s\n' "$folder" >>"$IPCNS_RUN_TEST/folders"
+    chmod 777 "$folder"
     for script in "mount --bind /proc/self/ns/ipc $device" \
-        "mount -t tmpfs none $work/d && : >$work/d/x && mount --bind /proc/self/ns/ipc $work/d/x && mount -t tmpfs none $work/d && mkfifo $work/d/x"; do
+        "mount -t tmpfs none $folder; : >$folder/x; mount --bind /proc/self/ns/ipc $folder/x; mount -t tmpfs none $folder; mkfifo $folder/x"; do
         : >up
         # Nobody stays inside: what is left is the mount.
         setpriv --reuid games --regid games --clear-groups unshare --user --map-root-user --mount sh -ec "

@@ -539,13 +539,16 @@ TEST(Compare, OwnersWithoutANumber) {
     constexpr uid_t user = 12345;
     const test::TempFolder in_a;
     const test::TempFolder in_b;
-    for (const auto* folder : {&in_a, &in_b}) {
-        if (test::write_file(*folder / "m", "x") != 0) test::broken("make a file");
-        checked(::chmod((*folder / "m").c_str(), 0644), "chmod");
-        checked(::chown((*folder / "m").c_str(), 12, 34), "chown");
-        checked(::chown(folder->path().c_str(), user, user), "chown");
-    }
     const int status = in_fork([&] {
+        checked(::unshare(CLONE_NEWNS), "unshare");
+        checked(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "mount");
+        for (const auto* folder : {&in_a, &in_b}) {
+            checked(::mount("tmpfs", folder->path().c_str(), "tmpfs", 0, nullptr), "mount");
+            if (test::write_file(*folder / "m", "x") != 0) test::broken("make a file");
+            checked(::chmod((*folder / "m").c_str(), 0644), "chmod");
+            checked(::chown((*folder / "m").c_str(), 12, 34), "chown");
+            checked(::chown(folder->path().c_str(), user, user), "chown");
+        }
         checked(::setgroups(0, nullptr), "setgroups");
         checked(::setresgid(user, user, user), "setresgid");
         checked(::setresuid(user, user, user), "setresuid");

@@ -1108,6 +1108,7 @@ TEST(Resolve, NoLinkLeadsOutOfARoot) {
     std::filesystem::create_symlink(outside.path(), dev / "shm");
     const Waiting process([&] {
         move_into_new_namespaces();
+        if (::mount("tmpfs", (root / "run/shm").c_str(), "tmpfs", 0, nullptr) != 0) broken("mount");
         if (::chroot(root.path().c_str()) != 0) broken("chroot");
     });
     Target target;
@@ -1121,8 +1122,13 @@ TEST(Resolve, NoLinkLeadsOutOfARoot) {
     struct stat expected {};
     ASSERT_TRUE(place.shm);
     ASSERT_EQ(::fstat(place.shm.get(), &theirs), 0);
-    ASSERT_EQ(::stat((root / "run/shm").c_str(), &expected), 0);
+    ASSERT_EQ(::stat(("/proc/" + std::to_string(process.pid()) + "/root/run/shm").c_str(), &expected), 0);
+    EXPECT_EQ(theirs.st_dev, expected.st_dev);
     EXPECT_EQ(theirs.st_ino, expected.st_ino);
+    // What is no file system of its own is not taken for one.
+    std::filesystem::remove(dev / "shm");
+    std::filesystem::create_symlink("/run", dev / "shm");
+    EXPECT_FALSE(resolve(target).shm);
 }
 
 } // namespace
