@@ -44,7 +44,10 @@ see() { # REGEX
     }
 }
 
-on_screen() { screen 2>/dev/null | sed 's/ *$//' | grep -qxE -- "$1"; }
+# Also as it stands there: where what was typed fills its line, what follows is taken for the rest of it.
+on_screen() {
+    { screen; the_tmux capture-pane -p -S - -t "$TERMINAL"; } 2>/dev/null | sed 's/ *$//' | grep -xE -- "$1" >/dev/null
+}
 
 # Waits for the prompt at the end of the last line, with nothing typed after it (the ^C of a key may stand before it).
 see_prompt() { # [PROMPT]
